@@ -1,0 +1,33 @@
+"""What every model source gives: a float graph of one text model, its tokenizer, and what they are for."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import onnx_ir as ir
+
+Task = Literal["embedding", "classification"]
+Pooling = Literal["mean", "cls", "max"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A float text model as edgequant works on it.
+
+    ``model`` takes int64 ``input_ids`` and ``attention_mask`` (and ``token_type_ids`` where the graph has it), each
+    [batch, sequence] with both axes dynamic, and has exactly one output named ``output``: float32
+    ``sentence_embedding`` [batch, dimension] for embeddings, or ``logits`` [batch, labels] for classification.
+    """
+
+    name: str
+    model: ir.Model
+    task: Task
+    output: str
+    tokenizer_json: str  # no truncation, no padding: the runtime sets both
+    max_length: int  # tokens of one text, special tokens included
+    pad_id: int
+    labels: tuple[str, ...]  # of classification, in the order of the logits
+    multi_label: bool  # sigmoid per label instead of one softmax
+    pooling: Pooling | None  # what was put into the graph; None where the graph came with it
+    normalize: bool
+    digest: str  # sha256 over the files that were read
+    built_by: str  # "edgequant", "onnx file" or "optimum VERSION"
