@@ -10,7 +10,9 @@ class EdgequantError(Exception):
 
     exit_code = 1
 
-    def __init__(self, what: str, *, where: object = "", got: object = "", expected: object = "", hint: str = "") -> None:
+    def __init__(
+        self, what: str, *, where: object = "", got: object = "", expected: object = "", hint: str = ""
+    ) -> None:
         facts = (("where", where), ("got", got), ("expected", expected), ("hint", hint))
         super().__init__("\n".join([what, *(f"  {name}: {value}" for name, value in facts if str(value))]))
 

@@ -13,9 +13,9 @@ Pooling = Literal["mean", "cls", "max"]
 class Source:
     """A float text model as edgequant works on it.
 
-    ``model`` takes int64 ``input_ids`` and ``attention_mask`` (and ``token_type_ids`` where the graph has it), each
-    [batch, sequence] with both axes dynamic, and has exactly one output named ``output``: float32
-    ``sentence_embedding`` [batch, dimension] for embeddings, or ``logits`` [batch, labels] for classification.
+    ``model`` takes int64 ``input_ids`` and ``attention_mask``, and ``token_type_ids`` where the graph has it,
+    each [batch, sequence] with both axes dynamic, and has exactly one output named ``output``: float32
+    ``sentence_embedding`` [batch, dimension] for embeddings, ``logits`` [batch, labels] for classification.
     """
 
     name: str

@@ -1,0 +1,170 @@
+"""Tiny random models on disk, and running a source: shared by the tests of several stages."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+from toolkit.sources import Source
+
+WORDS = [
+    "the",
+    "a",
+    "cat",
+    "dog",
+    "sat",
+    "ran",
+    "on",
+    "under",
+    "mat",
+    "tree",
+    "red",
+    "blue",
+    "big",
+    "small",
+    "very",
+    "not",
+    "and",
+    "is",
+    "was",
+    "good",
+    "bad",
+]
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "##s", "##ing"]
+TEXTS = [
+    "the cat sat on the mat",
+    "dog",
+    "a very big red dog ran under the blue tree and was good",
+    "not bad",
+]
+
+Head = Literal["classifier", "multi_label"]
+
+
+def tiny_bert(folder: Path, *, head: Head | None = None, seed: int = 0, layers: int = 2, hidden: int = 32) -> Path:
+    """Write a random BERT (4 heads, 28 tokens, 64 positions) as a folder; heads have 3 labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config: dict[str, object] = {
+        "architectures": ["BertForSequenceClassification" if head else "BertModel"],
+        "hidden_act": "gelu",
+        "hidden_size": hidden,
+        "intermediate_size": 2 * hidden,
+        "layer_norm_eps": 1e-12,
+        "max_position_embeddings": 64,
+        "model_type": "bert",
+        "num_attention_heads": 4,
+        "num_hidden_layers": layers,
+        "pad_token_id": 0,
+        "type_vocab_size": 2,
+        "vocab_size": len(VOCABULARY),
+    }
+    if head:
+        config["id2label"] = {"0": "calm", "1": "glad", "2": "sad"}
+    if head == "multi_label":
+        config["problem_type"] = "multi_label_classification"
+    write_json(folder / "config.json", config)
+    save_file(tiny_weights(head, seed, layers, hidden), folder / "model.safetensors")
+    tiny_tokenizer().save(str(folder / "tokenizer.json"))
+    write_json(folder / "tokenizer_config.json", {"pad_token": "[PAD]", "model_max_length": 48})
+    return folder
+
+
+def tiny_weights(head: Head | None, seed: int, layers: int, hidden: int) -> dict[str, np.ndarray]:
+    """Return the tensors of ``tiny_bert``, under the names of a checkpoint with or without a head."""
+    rng = np.random.default_rng(seed)
+    prefix = "bert." if head else ""
+    weights: dict[str, np.ndarray] = {}
+
+    def linear(name: str, size_in: int, size_out: int) -> None:
+        weights[f"{name}.weight"] = rng.normal(0, 0.2, (size_out, size_in)).astype(np.float32)
+        weights[f"{name}.bias"] = rng.normal(0, 0.1, size_out).astype(np.float32)
+
+    def norm(name: str) -> None:
+        weights[f"{name}.weight"] = rng.normal(1, 0.1, hidden).astype(np.float32)
+        weights[f"{name}.bias"] = rng.normal(0, 0.1, hidden).astype(np.float32)
+
+    for table, rows in (("word", len(VOCABULARY)), ("position", 64), ("token_type", 2)):
+        weights[f"{prefix}embeddings.{table}_embeddings.weight"] = rng.normal(0, 1, (rows, hidden)).astype(np.float32)
+    norm(f"{prefix}embeddings.LayerNorm")
+    for number in range(layers):
+        layer = f"{prefix}encoder.layer.{number}"
+        for part in ("query", "key", "value"):
+            linear(f"{layer}.attention.self.{part}", hidden, hidden)
+        linear(f"{layer}.attention.output.dense", hidden, hidden)
+        norm(f"{layer}.attention.output.LayerNorm")
+        linear(f"{layer}.intermediate.dense", hidden, 2 * hidden)
+        linear(f"{layer}.output.dense", 2 * hidden, hidden)
+        norm(f"{layer}.output.LayerNorm")
+    if head:
+        linear("bert.pooler.dense", hidden, hidden)
+        linear("classifier", hidden, 3)
+    return weights
+
+
+def tiny_tokenizer() -> Tokenizer:
+    """Return a WordPiece tokenizer of 28 tokens with truncation and padding baked in, as published ones."""
+    tokenizer = Tokenizer(models.WordPiece({word: i for i, word in enumerate(VOCABULARY)}, unk_token=VOCABULARY[1]))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+    )
+    tokenizer.add_special_tokens(VOCABULARY[:5])
+    tokenizer.enable_truncation(8)
+    tokenizer.enable_padding(length=8)
+    return tokenizer
+
+
+def sentence_transformer(folder: Path, pooling: dict[str, object], *, normalize: bool = True) -> Path:
+    """Add modules.json and the like of sentence-transformers to a folder."""
+    kinds = {"Transformer": "", "Pooling": "1_Pooling"} | ({"Normalize": "2_Normalize"} if normalize else {})
+    modules = [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (kind, path) in enumerate(kinds.items())
+    ]
+    write_json(folder / "modules.json", modules)
+    (folder / "1_Pooling").mkdir()
+    write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": 32} | pooling)
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": 40, "do_lower_case": False})
+    return folder
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON file."""
+    path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def change_json(path: Path, **changes: object) -> None:
+    """Set keys of a JSON object; a value None takes the key out."""
+    fields = json.loads(path.read_text(encoding="utf-8")) | changes
+    write_json(path, {key: value for key, value in fields.items() if value is not None})
+
+
+def session(source: Source) -> ort.InferenceSession:
+    """Return the source's graph, loaded."""
+    return ort.InferenceSession(ir.to_proto(source.model).SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def feed(source: Source, texts: list[str], length: int = 0) -> dict[str, np.ndarray]:
+    """Return the inputs that the source's graph has, padded to the longest text or to ``length``."""
+    ids = [encoding.ids for encoding in Tokenizer.from_str(source.tokenizer_json).encode_batch(texts)]
+    shape = (len(ids), max(length, *map(len, ids)))
+    batch = {str(value.name): np.zeros(shape, np.int64) for value in source.model.graph.inputs}
+    batch["input_ids"][:] = source.pad_id
+    for row, text in enumerate(ids):
+        batch["input_ids"][row, : len(text)] = text
+        batch["attention_mask"][row, : len(text)] = 1
+    return batch
+
+
+def outputs(source: Source, texts: list[str], length: int = 0) -> np.ndarray:
+    """Return what the source's graph gives for a batch of texts."""
+    return np.asarray(session(source).run([source.output], feed(source, texts, length))[0])

@@ -1,0 +1,51 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import toolkit
+
+ROOT = Path(toolkit.__file__).parent.parent
+NOT_ON_THE_DEVICE = {"onnx", "onnx_ir", "onnxscript", "torch", "transformers", "datasets"} | {
+    "click",
+    "huggingface_hub",
+    "pydantic",
+    "rich",
+}
+MODULES = [path.stem for path in sorted((ROOT / "toolkit/runtime").glob("*.py")) if path.stem != "__init__"]
+
+
+def python(code: str, **env: str) -> str:
+    names = ("ORT_DISABLE_TELEMETRY", "TOKENIZERS_PARALLELISM")
+    clean = {name: value for name, value in os.environ.items() if name not in names}
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(
+        command, env={**clean, "PYTHONPATH": str(ROOT), **env}, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    return done.stdout.strip()
+
+
+def test_the_runtime_stands_alone():
+    imports = "\n".join(f"import toolkit.runtime.{name}" for name in MODULES)
+    loaded = set(python(f"from toolkit.runtime import *\n{imports}\nimport sys; print(*sys.modules)").split())
+    assert not loaded & NOT_ON_THE_DEVICE
+    assert not {n for n in loaded if n.startswith("toolkit.") and not n.startswith("toolkit.runtime")}
+    assert {"onnxruntime", "tokenizers", "numpy"} <= loaded
+
+
+def test_help_and_errors_load_no_onnxruntime():
+    code = "import sys, toolkit.runtime.__main__, toolkit.runtime.manifest; print(*sys.modules)"
+    assert not set(python(code).split()) & {"onnxruntime", "numpy", "tokenizers"}
+
+
+def test_telemetry_is_off_before_the_import_unless_the_user_says_so():
+    show = "os.environ['ORT_DISABLE_TELEMETRY'], os.environ['TOKENIZERS_PARALLELISM']"
+    code = f"import os, toolkit.runtime.session; print({show})"
+    assert python(code) == "1 false"
+    assert python(code, ORT_DISABLE_TELEMETRY="0", TOKENIZERS_PARALLELISM="true") == "0 true"
+
+
+def test_every_exported_name_is_there():
+    code = "import toolkit.runtime as r; print(all(callable(getattr(r, name)) for name in r.__all__))"
+    assert python(code) == "True"

@@ -1,0 +1,223 @@
+"""The sets that come with edgequant: what they promise, and what happens when a file of theirs changes."""
+
+import csv
+import io
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from toolkit.errors import DataError, RecipeError, UsageError
+from toolkit.samples import check_disjoint, default_set, load_samples, shipped, shipped_sets
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "calibration"
+STS = ROOT.parent / "shared" / "data" / "sts" / "STSBenchmark"
+NAMES = ("stsb", "vader-sentiment")
+
+
+def test_list_and_defaults() -> None:
+    assert [(each.name, each.task) for each in shipped_sets()] == [
+        ("stsb", "embedding"),
+        ("vader-sentiment", "classification"),
+    ]
+    assert [(each.calibration_rows, each.evaluation_rows) for each in shipped_sets()] == [
+        (600, 1379),
+        (600, 1600),
+    ]
+    assert all(each.licence and each.source and each.description for each in shipped_sets())
+    assert (default_set("embedding"), default_set("classification")) == NAMES
+
+
+def test_no_default_for_another_task() -> None:
+    with pytest.raises(UsageError, match="did you mean 'embedding'"):
+        default_set("embeddings")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_disjoint_with_long_inputs_and_licence_beside(name: str) -> None:
+    calibration, evaluation = load_samples(name, "calibration"), load_samples(name, "evaluation")
+    check_disjoint(calibration, evaluation)
+    assert len(calibration.texts) == len(set(calibration.texts)) == 600 + 24
+    sentences, paragraphs = calibration.texts[:600], calibration.texts[600:]
+    assert all(900 < len(text) <= 1200 for text in paragraphs)
+    assert " ".join(sentences).startswith(" ".join(paragraphs))
+    assert calibration.licence == evaluation.licence != "not stated"
+    assert (FOLDER / name / "LICENSE.txt").read_bytes()
+    assert (FOLDER / name / "README.md").read_text(encoding="utf-8").startswith(f"# {name}\n")
+
+
+def test_stsb() -> None:
+    found = load_samples("stsb", "evaluation")
+    assert found.pairs is not None
+    assert found.scores is not None
+    assert (found.texts[0], found.pairs[0], found.scores[0]) == (
+        "A girl is styling her hair.",
+        "A girl is brushing her hair.",
+        2.5,
+    )
+    assert len(found.texts) == len(found.pairs) == len(found.scores) == 1379
+    assert (min(found.scores), max(found.scores)) == (0, 5)
+    with (FOLDER / "stsb" / "calibration.csv").open(encoding="utf-8", newline="") as file:
+        origins = Counter(row["origin"].split("/")[0] for row in csv.DictReader(file))
+    assert origins == {"headlines": 300, "images": 300}  # no part whose licence forbids to pass it on
+    sizes = Counter(min(len(text) // 30, 3) for text in load_samples("stsb", "calibration").texts[:600])
+    assert all(sizes[size] > 20 for size in range(4))
+
+
+def test_vader_sentiment_is_balanced() -> None:
+    found = load_samples("vader-sentiment", "evaluation")
+    assert Counter(found.labels) == {"negative": 800, "positive": 800}
+    for file, count in (("calibration.csv", 75), ("evaluation.csv", 200)):
+        with (FOLDER / "vader-sentiment" / file).open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        cells = Counter((row["source"], row["label"]) for row in rows)
+        assert len(cells) == 8
+        assert set(cells.values()) == {count}
+        assert all((float(row["rating"]) > 0) == (row["label"] == "positive") for row in rows)
+        assert not [row for row in rows if "&amp;" in row["text"] or "\ufffd" in row["text"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "digest"),
+    [
+        ("stsb", "calibration", "478b1785f90f28c849d1bcda2e3ea05877a5a3dfa85ff4158498200ec3c2bce9"),
+        ("stsb", "evaluation", "fa17065b68319a42461c5253518ec57e940e45ff268bebb92cd36b50588a1381"),
+        (
+            "vader-sentiment",
+            "calibration",
+            "cfd4e89cd42f19e0a9aa54a660a85fb73335dfd17a4c8d92d2df4d25ac99e94f",
+        ),
+        ("vader-sentiment", "evaluation", "1c2722e5b08bc78301806a70fcefeaf1094680b4faf235774a19b22f724adec9"),
+    ],
+)
+def test_digests(name: str, role: str, digest: str) -> None:
+    assert load_samples(name, role).digest == digest  # type: ignore[arg-type]
+
+
+def test_limit_takes_sentences_and_paragraphs() -> None:
+    found = load_samples("stsb", "calibration", limit=52)
+    assert len(found.texts) == 52
+    assert sum(len(text) > 900 for text in found.texts) == 2
+
+
+@pytest.mark.skipif(not STS.is_dir(), reason="../shared has the original of STS-B; it is not here")
+def test_the_script_makes_the_same_bytes(tmp_path: Path) -> None:
+    script = [sys.executable, str(FOLDER / "make_sets.py"), "--sts", str(STS), "--out", str(tmp_path)]
+    subprocess.run(script, check=True, capture_output=True)
+    made = sorted(path.name for path in (tmp_path / "stsb").iterdir())
+    assert made == ["LICENSE.txt", "calibration.csv", "evaluation.csv"]
+    for name in made:
+        assert (tmp_path / "stsb" / name).read_bytes() == (FOLDER / "stsb" / name).read_bytes()
+
+
+def test_the_script_cleans_ratings(tmp_path: Path) -> None:
+    lines = [
+        "1\t2.5\ta  good &amp;amp; fine film",
+        "2\t-0.5\tnot so good",
+        "3\t0.4\tso and so",
+        "4\t3\ttwo words",
+    ]
+    inner = {f"x/{name}_GroundTruth.txt": b"" for name in ("movieReviewSnippets", "amazonReviewSnippets")}
+    inner |= {"x/tweets_GroundTruth.txt": "\r\n".join(lines).encode()}
+    inner |= {"x/nytEditorialSnippets_GroundTruth.txt": b"9\t1\tNot so good!"}
+    (tmp_path / "v.tar.gz").write_bytes(
+        packed({"v/LICENSE.txt": b"MIT", "v/more/hutto_ICWSM_2014.tar.gz": packed(inner)})
+    )
+    script = [sys.executable, str(FOLDER / "make_sets.py"), "--vader", "v.tar.gz", "--out", str(tmp_path)]
+    subprocess.run(script, check=True, capture_output=True, cwd=tmp_path)
+    made = (tmp_path / "vader-sentiment" / "calibration.csv").read_text(encoding="utf-8").splitlines()
+    assert sorted(made[1:]) == [
+        "a good & fine film,positive,2.5,tweets,1",
+        "not so good,negative,-0.5,tweets,2",
+    ]
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Let a copy of the set vader-sentiment be the only shipped one."""
+    shutil.copytree(FOLDER / "vader-sentiment", tmp_path / "vader-sentiment")
+    monkeypatch.setattr(shipped, "data_folder", lambda _: tmp_path)
+    shipped.describe.cache_clear()
+    yield tmp_path / "vader-sentiment"
+    shipped.describe.cache_clear()
+
+
+def edit(folder: Path, old: str, new: str) -> None:
+    path = folder / "set.toml"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_changed_file(copy: Path) -> None:
+    with (copy / "evaluation.csv").open("a", encoding="utf-8") as file:
+        file.write("more\n")
+    with pytest.raises(DataError, match=r"(?s)was changed.*evaluation\.csv.*got: sha256.*expected: sha256.*hint"):
+        load_samples("vader-sentiment", "evaluation")
+
+
+def test_missing_file(copy: Path) -> None:
+    (copy / "calibration.csv").unlink()
+    with pytest.raises(DataError, match="a file of a shipped set is missing"):
+        load_samples("vader-sentiment", "calibration")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "message"),
+    [
+        ("rows = 1600", "rows = 1601", DataError, r"(?s)another size.*got: 1600 rows.*expected: 1601"),
+        (
+            '"negative", ',
+            "",
+            DataError,
+            r"(?s)label that set.toml does not name.*negative.*expected: positive",
+        ),
+        ("paragraphs = 24", "paragraf = 24", RecipeError, r"(?s)'paragraf'.*did you mean 'paragraphs'"),
+        ('"classification"', '"classify"', RecipeError, r"(?s)task\n.*'embedding' or 'classification'.*hint"),
+        ("text = ", "texd = ", RecipeError, r"(?s)columns\.texd.*did you mean 'text'"),
+        ('file = "', 'file = "../', RecipeError, r"file\n"),
+        ('name = "vader-sentiment"', 'name = "vader"', RecipeError, r"(?s)named as its folder.*got: vader\n"),
+    ],
+)
+def test_wrong_description(copy: Path, old: str, new: str, error: type[Exception], message: str) -> None:
+    edit(copy, old, new)
+    with pytest.raises(error, match=message):
+        load_samples("vader-sentiment", "evaluation")
+
+
+@pytest.mark.parametrize(
+    ("texts", "count", "characters", "expected"),
+    [
+        (("a", "b", "c", "d"), 2, 3, ["a b"]),
+        (("a", "b", "c", "d", "e"), 2, 3, ["a b", "c d"]),
+        (("aaaa", "b", "c"), 9, 3, ["aaaa"]),
+        (("a", "b"), 0, 1, []),
+        ((), 3, 10, []),
+    ],
+)
+def test_paragraphs(texts: tuple[str, ...], count: int, characters: int, expected: list[str]) -> None:
+    part = shipped.CalibrationPart(
+        file="f",
+        columns=shipped.Columns(text="t"),
+        rows=1,
+        sha256="0" * 64,
+        paragraphs=count,
+        paragraph_characters=characters,
+    )
+    assert shipped.paragraphs(texts, part) == expected

@@ -1,0 +1,80 @@
+"""Folders and files that are there whole or not at all: written beside, synced, then renamed."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from toolkit.errors import UsageError
+
+
+def refuse_existing(out: Path, *, replace: bool) -> None:
+    """Raise UsageError where ``out`` exists and may not be replaced, or is no edgequant output."""
+    if not os.path.lexists(out):
+        return
+    if not replace:
+        raise UsageError("the output exists", where=out, hint="choose another name, or say --force to replace it")
+    if out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file():
+        raise UsageError(
+            "the output is a folder, and not a bundle that --force may replace",
+            where=out,
+            hint="choose another name, or remove the folder yourself",
+        )
+
+
+@contextmanager
+def whole_folder(out: Path, *, replace: bool) -> Iterator[Path]:
+    """Yield an empty folder beside ``out`` that gets its name when the block ends well, and goes away when not."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
+    try:
+        yield beside
+        beside.chmod(0o755)
+        for path in beside.iterdir():
+            path.chmod(0o644)
+            sync(path)
+        sync(beside)
+        refuse_existing(out, replace=replace)
+        _rename(beside, out)
+        sync(out.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def whole_file(out: Path) -> Iterator[Path]:
+    """Yield a path beside ``out`` to write to; it gets the name when the block ends well, and goes away when not."""
+    handle, name = tempfile.mkstemp(prefix=f".{out.name}.partial-", dir=out.parent)
+    os.close(handle)
+    beside = Path(name)
+    try:
+        yield beside
+        beside.chmod(0o644)
+        sync(beside)
+        beside.replace(out)
+        sync(out.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Make what was written to a file or a folder last over a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _rename(beside: Path, out: Path) -> None:
+    if not os.path.lexists(out):
+        beside.rename(out)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
+    try:
+        out.rename(old / out.name)
+        beside.rename(out)
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,59 @@
+"""``edgequant``: the command line. stdout is data, stderr is talk; nothing ever asks a question."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+import toolkit
+from toolkit.errors import MissingExtraError
+from toolkit.runtime import commands, failures
+
+# Command → (module, help). A module is imported when its command runs, so that a device needs no extra for the others.
+COMMANDS = {
+    "quantize": ("turn a float model into a gated int8 bundle for one target CPU", "quantize"),
+    "inspect": ("show what was decided for every tensor of a bundle, and why", "inspect"),
+    "targets": ("list the target CPUs, or explain one recipe", "targets"),
+    "sets": ("list the calibration and evaluation sets that are shipped", "sets"),
+    "doctor": ("tell what this CPU is, which target suits it and what is missing", "doctor"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 fine, 1 failure, 2 usage or recipe, 3 gate failed."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(
+        prog="edgequant",
+        description="Float text models in, statically calibrated and accuracy-gated int8 bundles out.",
+        epilog="Exit status: 0 fine, 1 failure, 2 usage or recipe, 3 gate failed.",
+    )
+    parser.add_argument("--version", action="version", version=f"edgequant {toolkit.__version__}")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, (what, module) in COMMANDS.items():
+        described = subparsers.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+        if name in arguments[:1]:
+            described.set_defaults(run=_configured(described, name, module))
+    commands.register(subparsers)
+    return failures.run_command(parser.parse_args(arguments))
+
+
+def _configured(parser: argparse.ArgumentParser, name: str, module: str) -> Callable[[argparse.Namespace], int]:
+    """Add the command's arguments to its parser and return what runs it."""
+    try:
+        command = import_module(f"toolkit.cli.{module}")
+    except ModuleNotFoundError as error:
+        missing = MissingExtraError(
+            f"`edgequant {name}` needs the package {error.name}, which is not installed",
+            hint="pip install 'edgequant[quantize]'",
+        )
+        return _raising(missing)
+    command.configure(parser)
+    run: Callable[[argparse.Namespace], int] = command.run
+    return run
+
+
+def _raising(error: MissingExtraError) -> Callable[[argparse.Namespace], int]:
+    def run(_args: argparse.Namespace) -> int:
+        raise error
+
+    return run

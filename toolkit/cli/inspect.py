@@ -1,0 +1,84 @@
+"""``edgequant inspect``: what was decided for every tensor of a bundle, its SQNR, and why one stayed float."""
+
+import json
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+from toolkit import decisions
+from toolkit.cli import terminal
+from toolkit.errors import BundleError
+from toolkit.runtime.bundle import Bundle, open_bundle
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="the bundle's folder")
+    parser.add_argument("--json", action="store_true", help="print the decisions as JSON")
+
+
+def run(args: Namespace) -> int:
+    """Show the decisions."""
+    bundle = open_bundle(args.bundle)
+    found = _read(bundle)
+    if args.json:
+        terminal.print_json(found)
+        return 0
+    manifest = bundle.manifest
+    made = terminal.table(
+        "linear layer", ">shape", "precision", ">SQNR dB", ">alpha", "weights", ">peak",
+        title=f"{manifest.name} for {manifest.target.name}",
+    )  # fmt: skip
+    for layer in found["linear"]:
+        made.add_row(layer["name"], _shape(layer), layer["precision"], *_numbers(layer))
+    terminal.print_table(made)
+    terminal.out().print()
+    tables = terminal.table("embedding table", ">shape", "precision", ">SQNR dB")
+    for item in found["embedding"]:
+        tables.add_row(item["name"], _shape(item), item["precision"], _db(item))
+    terminal.print_table(tables)
+    terminal.out().print("\n".join(["", *_sentences(found)]), soft_wrap=True, markup=False)
+    return 0
+
+
+def _read(bundle: Bundle) -> dict[str, Any]:
+    path = bundle.folder / decisions.FILE_NAME
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        hint = "edgequant verify BUNDLE tells whether its files are whole"
+        raise BundleError("the bundle's decisions cannot be read", where=path, got=error, hint=hint) from None
+    if not isinstance(found, dict) or found.get("schema") != decisions.SCHEMA:
+        raise BundleError("the bundle's decisions are of another schema", where=path, expected=decisions.SCHEMA)
+    return found
+
+
+def _shape(item: dict[str, Any]) -> str:
+    return "x".join(map(str, item["shape"]))
+
+
+def _db(item: dict[str, Any]) -> str:
+    return f"{item['sqnr_db']:.1f}" if "sqnr_db" in item else ""
+
+
+def _numbers(layer: dict[str, Any]) -> tuple[str, str, str, str]:
+    if layer["precision"] == "float":
+        return "", "", "", ""
+    bound = " (no pair saturates)" if layer["pair_bound"] else ""
+    alpha = "" if layer["alpha"] is None else f"{layer['alpha']:g}"
+    return _db(layer), alpha, layer["weight_range"] + bound, f"±{layer['weight_peak']}"
+
+
+def _sentences(found: dict[str, Any]) -> list[str]:
+    """Return each reason once, with how many tensors it holds for, and every float one by name."""
+    counted: dict[str, list[str]] = {}
+    for item in (*found["linear"], *found["embedding"]):
+        counted.setdefault(f"{item['precision']}: {item['why'][-1]}", []).append(item["name"])
+    lines = []
+    for reason, names in counted.items():
+        lines.append(f"{len(names)} x {reason}")
+        if reason.startswith("float"):
+            lines += [f"    {name}" for name in names]
+    if found["float"]:
+        lines.append(f"{len(found['float'])} x float: MatMul of two activations (attention), not a linear layer")
+    return lines

@@ -1,0 +1,190 @@
+"""``edgequant quantize``: the main job, from a float model to a gated bundle and what to type next."""
+
+import signal
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from toolkit import archive, speed
+from toolkit import quantize as job
+from toolkit.atomic import refuse_existing
+from toolkit.cli import terminal
+from toolkit.cli.report import gate_table
+from toolkit.errors import GateError
+from toolkit.gate import require_labels
+from toolkit.runtime import cpu
+from toolkit.runtime.manifest import SessionInfo
+from toolkit.samples import Samples, default_set, load_samples, shipped_sets
+from toolkit.sources import DEMO_NAME, Source, SourceOptions, demo_model, open_source
+from toolkit.targets import Recipe, load_recipe, recipe_files
+
+TERMINATED = 143  # 128 + SIGTERM
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help=f"a Hugging Face folder, an .onnx file, or a hub id (default: {DEMO_NAME}, which is embedded)",
+    )
+    parser.add_argument(
+        "-t",
+        "--target",
+        required=True,
+        metavar="TARGET",
+        help=f"one of {', '.join(recipe_files())}, or a recipe.toml",
+    )
+    parser.add_argument("-o", "--out", type=Path, metavar="OUT", help="the bundle's folder (default: out/NAME-TARGET)")
+    parser.add_argument("--force", action="store_true", help="replace OUT if it is a bundle")
+    parser.add_argument("--archive", choices=("gz", "zst"), help="also write OUT.tar.gz or OUT.tar.zst")
+    parser.add_argument("--keep-rejected", action="store_true", help="if the gate fails, keep OUT.rejected to look at")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--no-speed", action="store_true", help="do not time fp32 against int8")
+    parser.add_argument("--threads", type=_positive, metavar="N", help="threads (default: all of this process)")
+    _add_data(parser)
+    _add_model(parser)
+
+
+def _add_data(parser: ArgumentParser) -> None:
+    data = parser.add_argument_group("data", "NAME of a shipped set, FILE (csv, tsv, jsonl, parquet, txt), or hub:ID")
+    data.add_argument("--calibration", metavar="SET", help="texts like those of the app (default: by task)")
+    data.add_argument("--eval", metavar="SET", help="other texts, to judge the result on (default: by task)")
+    data.add_argument(
+        "--columns",
+        type=_columns,
+        metavar="ROLE=COLUMN,…",
+        help="columns of your files: text, text2, label, score (default: by the usual names)",
+    )
+    data.add_argument("--calibration-samples", type=_positive, metavar="N", help="use at most N texts")
+    data.add_argument("--eval-samples", type=_positive, metavar="N", help="use at most N rows")
+
+
+def _add_model(parser: ArgumentParser) -> None:
+    model = parser.add_argument_group("model", "where its own files leave it open, or are wrong")
+    model.add_argument("--task", choices=("embedding", "classification"))
+    model.add_argument("--pooling", choices=("mean", "cls", "max"))
+    model.add_argument("--normalize", action="store_true", default=None, help="embeddings of length 1")
+    model.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer.json")
+    model.add_argument("--max-length", type=_positive, metavar="TOKENS")
+    model.add_argument("--name", help="the bundle's name")
+
+
+def run(args: Namespace) -> int:
+    """Quantize, judge, write and report; exit 3 if the gate failed."""
+    signal.signal(signal.SIGTERM, _terminate)
+    recipe = load_recipe(args.target)
+    model = args.model or str(demo_model())
+    name = args.name or (None if args.model else DEMO_NAME)
+    if args.out is not None:
+        refuse_existing(args.out, replace=args.force)
+    options = SourceOptions(args.task, args.pooling, args.normalize, args.tokenizer, args.max_length, name)
+    source = open_source(model, options)
+    out = args.out or Path("out") / f"{source.name}-{recipe.name}"
+    refuse_existing(out, replace=args.force)
+    calibration, evaluation = _samples(args, source)
+    made = job.quantize(job.Job(source, recipe, calibration, evaluation, args.threads), terminal.track)
+    speeds = () if args.no_speed else _time(made)
+    try:
+        folder = job.write(made, out, replace=args.force, keep_rejected=args.keep_rejected)
+    except GateError:
+        _report(args, made, speeds, None)
+        raise
+    archived = _archive(folder, args.archive)
+    _report(args, made, speeds, archived or folder)
+    if not args.json:
+        _next(source, recipe, folder)
+    return 0
+
+
+def _samples(args: Namespace, source: Source) -> tuple[Samples, Samples]:
+    default = default_set(source.task)
+    calibration = load_samples(
+        args.calibration or default, "calibration", _columns_of(args, args.calibration), args.calibration_samples
+    )
+    evaluation = load_samples(args.eval or default, "evaluation", _columns_of(args, args.eval), args.eval_samples)
+    if args.eval is not None:
+        require_labels(source, evaluation)
+    return calibration, evaluation
+
+
+def _columns_of(args: Namespace, spec: str | None) -> dict[str, str] | None:
+    """Return the columns that the user named: they are those of the user's own files."""
+    shipped = spec is None or spec in {info.name for info in shipped_sets()}
+    return None if shipped else args.columns
+
+
+def _time(made: job.Quantized) -> tuple[speed.Speed, ...]:
+    content = made.content
+    sessions = (SessionInfo(), content.recipe.runtime.session_info())
+    return speed.compare((made.fp32, content.model), made.info, sessions, content.source.max_length, terminal.track)
+
+
+def _archive(folder: Path, compression: archive.Compression | None) -> Path | None:
+    if compression is None:
+        return None
+    out = folder.with_name(f"{folder.name}.tar.{compression}")
+    archive.write_archive(folder, out, compression)
+    return out
+
+
+def _report(args: Namespace, made: job.Quantized, speeds: tuple[speed.Speed, ...], out: Path | None) -> None:
+    report = made.report
+    if args.json:
+        timed = [vars(item) for item in speeds]
+        terminal.print_json({"out": None if out is None else str(out), "gate": report.as_dict(), "speed": timed})
+        return
+    terminal.print_table(gate_table(report, f"{made.job.source.name} for {made.job.recipe.name}"))
+    terminal.out().print("\n".join(_facts(made, speeds, out)), soft_wrap=True)
+
+
+def _facts(made: job.Quantized, speeds: tuple[speed.Speed, ...], out: Path | None) -> list[str]:
+    content = made.content
+    layers = content.plan.linears
+    int8 = sum(layer.int8 is not None for layer in layers)
+    ratios = "  ".join(f"{item.ratio:.2f}x at {item.batch}x{item.length}" for item in speeds)
+    lines = [
+        "",
+        f"size      {len(made.fp32) / 1e6:.1f} MB → {len(content.model) / 1e6:.1f} MB",
+        f"layers    {int8} of {len(layers)} linear layers in int8 (edgequant inspect tells why)",
+    ]
+    if ratios:
+        lines.append(f"speed-up  {ratios} (batch x tokens; CPU time of one thread, on this CPU)")
+    if out is not None:
+        lines.append(f"bundle    {out}")
+    return lines
+
+
+def _next(source: Source, recipe: Recipe, folder: Path) -> None:
+    command = "embed" if source.task == "embedding" else "classify"
+    lines = [
+        "",
+        "next:",
+        f"  echo 'a sentence' | edgequant {command} {folder}",
+        f"  edgequant inspect {folder}",
+    ]
+    here = recipe.cpu.architecture == cpu.architecture() and not cpu.missing(recipe.cpu.requires)
+    where = "" if here else f"    # on the target: the gate ran on this CPU, which is no {recipe.name}"
+    lines.append(f"  edgequant verify {folder}{where}")
+    terminal.out().print("\n".join(lines), soft_wrap=True, markup=False)
+
+
+def _columns(text: str) -> dict[str, str]:
+    pairs = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+    roles = ("text", "text2", "label", "score")
+    if not pairs or len(pairs) != len(text.split(",")) or not set(pairs) <= set(roles):
+        raise ArgumentTypeError(f"{text!r} is not ROLE=COLUMN,… with the roles {', '.join(roles)}")
+    return pairs
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> Any:  # noqa: ANN401 - as signal.signal wants it
+    sys.exit(TERMINATED)  # unwinds, so that what is half written goes away

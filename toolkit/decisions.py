@@ -1,0 +1,58 @@
+"""``quantization.json``: what was decided for every tensor and why, for people and for `edgequant inspect`."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from toolkit.numerics.weights import pair_bound_holds
+from toolkit.plan import EmbeddingPlan, LinearPlan, QuantPlan
+
+FILE_NAME = "quantization.json"
+SCHEMA = 1
+
+
+def decisions(plan: QuantPlan) -> dict[str, Any]:
+    """Return the plan as plain values, without its weights."""
+    return {
+        "schema": SCHEMA,
+        "linear": [_linear(item) for item in plan.linears],
+        "embedding": [_embedding(item) for item in plan.embeddings],
+        "float": list(plan.unquantized),
+    }
+
+
+def to_json(found: Mapping[str, Any]) -> bytes:
+    """Return the file's bytes."""
+    return (json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _linear(plan: LinearPlan) -> dict[str, Any]:
+    common = {
+        "name": plan.linear.name,
+        "shape": list(plan.linear.weight.shape),
+        "precision": plan.treatment.precision,
+        "why": list(plan.treatment.why),
+    }
+    if plan.int8 is None:
+        return common
+    quantizer, weights = plan.int8.quantizer, plan.int8.weights
+    return common | {
+        "sqnr_db": round(plan.sqnr_db or 0.0, 2),
+        "alpha": quantizer.alpha,
+        "scale": float(quantizer.affine.scale),
+        "zero_point": int(quantizer.affine.zero_point),
+        "weight_range": plan.treatment.weight_range,
+        "weight_peak": int(np.median(np.abs(weights.values.astype(np.int16)).max(0))),
+        "pair_bound": pair_bound_holds(weights.values),
+    }
+
+
+def _embedding(plan: EmbeddingPlan) -> dict[str, Any]:
+    return {
+        "name": plan.embedding.name,
+        "shape": list(plan.embedding.table.shape),
+        "precision": plan.treatment.precision,
+        "why": list(plan.treatment.why),
+    } | ({} if plan.sqnr_db is None else {"sqnr_db": round(plan.sqnr_db, 2)})

@@ -1,0 +1,125 @@
+"""The main job: lower → observe → plan → apply → gate → bundle, for one float model and one target."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from toolkit import gate
+from toolkit.apply import apply
+from toolkit.bundle import MODEL, Content, tokenizer_info, write_bundle
+from toolkit.errors import DataError, GateError, ModelError
+from toolkit.feeds import equal_length_feeds
+from toolkit.gate import GateReport, Sizes
+from toolkit.golden import TEXTS, golden_vectors
+from toolkit.lower import lower
+from toolkit.observe import observe
+from toolkit.plan import QuantPlan, plan
+from toolkit.progress import Track, silent
+from toolkit.runtime.manifest import ModelInfo, SessionInfo
+from toolkit.runtime.model import TextModel
+from toolkit.runtime.tokenization import TextTokenizer
+from toolkit.samples import Samples, check_disjoint
+from toolkit.sources.source import Source
+from toolkit.targets import Recipe
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is quantized, for what, on which data, and with how many threads (None: all there are)."""
+
+    source: Source
+    recipe: Recipe
+    calibration: Samples
+    evaluation: Samples
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """The int8 model with its report, not yet written anywhere."""
+
+    job: Job
+    fp32: bytes
+    info: ModelInfo
+    content: Content
+
+    @property
+    def report(self) -> GateReport:
+        """Return the gate's report."""
+        return self.content.report
+
+
+def quantize(job: Job, track: Track = silent) -> Quantized:
+    """Quantize and judge; the report may say that the gate failed.
+
+    Raises DataError for sets that overlap or are empty, NumericsError for NaN or infinity.
+    """
+    source, recipe = job.source, job.recipe
+    check_disjoint(job.calibration, job.evaluation)
+    inputs = tuple(str(value.name) for value in source.model.graph.inputs)
+    info = ModelInfo(MODEL, inputs, source.output, _dimension(source))
+    decided = _plan(job, inputs, track)
+    fp32 = ir.to_proto(source.model).SerializeToString()
+    int8 = ir.to_proto(decided[1]).SerializeToString()
+    models = (
+        text_model(source, fp32, info, SessionInfo(), job.threads),
+        text_model(source, int8, info, recipe.runtime.session_info(), job.threads),
+    )
+    outputs = gate.outputs_for(models, gate.texts_of(source, job.evaluation), track)
+    sizes = Sizes(len(fp32), len(int8))
+    report = gate.judge(source, job.evaluation, outputs, sizes, recipe.gate.limits(source.task))
+    golden = golden_vectors(models[1].raw(TEXTS), source.task)
+    content = Content(source, recipe, job.calibration, job.evaluation, decided[0], int8, info, golden, report)
+    return Quantized(job, fp32, info, content)
+
+
+def write(quantized: Quantized, out: Path, *, replace: bool = False, keep_rejected: bool = False) -> Path:
+    """Write the bundle and return its folder.
+
+    Raises GateError, and writes nothing under ``out``, when the gate failed; on request the bundle is then kept as
+    ``OUT.rejected``. Raises UsageError when ``out`` exists and may not be replaced.
+    """
+    report = quantized.report
+    if report.passed:
+        write_bundle(out, quantized.content, replace=replace)
+        return out
+    hint = "give more or other calibration texts, or say --keep-rejected to look at the bundle"
+    if keep_rejected:
+        rejected = out.with_name(f"{out.name}.rejected")
+        write_bundle(rejected, quantized.content, replace=True)
+        hint = f"the rejected bundle is {rejected}"
+    failed = [verdict for verdict in report.verdicts if verdict.outcome == "fail"]
+    raise GateError(
+        "the int8 model is not accurate enough, so no bundle was written",
+        where=f"{quantized.job.source.name} for {quantized.job.recipe.name} on {report.dataset}",
+        got=", ".join(f"{verdict.metric} {verdict.int8:g}" for verdict in failed),
+        expected=", ".join(f"{verdict.metric} {verdict.limit}" for verdict in failed),
+        hint=hint,
+    )
+
+
+def text_model(source: Source, model: bytes, info: ModelInfo, session: SessionInfo, threads: int | None) -> TextModel:
+    """Return a model of a source, run as the runtime runs it."""
+    return TextModel(model, source.tokenizer_json, info, tokenizer_info(source), session, threads)
+
+
+def _plan(job: Job, inputs: Sequence[str], track: Track) -> tuple[QuantPlan, ir.Model]:
+    tokenizer = TextTokenizer(job.source.tokenizer_json, tokenizer_info(job.source))
+    ids = [encoded.ids for encoded in tokenizer.encode(job.calibration.texts) if encoded.ids]
+    if not ids:
+        raise DataError("the calibration set is empty", where=job.calibration.name, hint="give a few hundred texts")
+    lowered = lower(job.source.model)
+    ranges = observe(lowered, equal_length_feeds(ids, inputs), track)
+    decided = plan(lowered, ranges, job.recipe.quantization, track)
+    return decided, apply(lowered, decided)
+
+
+def _dimension(source: Source) -> int:
+    if source.task == "classification":
+        return len(source.labels)
+    shape = source.model.graph.outputs[0].shape
+    if shape is None or not isinstance(shape[-1], int):
+        raise ModelError("the width of the output is unknown", where=source.output, hint="export it with shapes")
+    return shape[-1]

@@ -1,0 +1,19 @@
+"""``python -m toolkit.runtime``: all that a device needs, with nothing else installed."""
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+
+from toolkit.runtime.commands import register
+from toolkit.runtime.failures import run_command
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 fine, 1 failure, 2 usage, 130 interrupted."""
+    parser = ArgumentParser(prog="python -m toolkit.runtime", description="Run an edgequant bundle on this machine.")
+    register(parser.add_subparsers(required=True, metavar="COMMAND"))
+    return run_command(parser.parse_args(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

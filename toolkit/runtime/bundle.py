@@ -1,0 +1,73 @@
+"""A bundle's folder: manifest read, files present, model loaded."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.runtime.classifier import Classifier
+from toolkit.runtime.embedder import Embedder
+from toolkit.runtime.errors import BundleError, UsageError
+from toolkit.runtime.manifest import FILE_NAME, Manifest
+from toolkit.runtime.model import TextModel
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A folder and what its manifest says."""
+
+    folder: Path
+    manifest: Manifest
+
+    def size_problem(self, name: str) -> BundleError | None:
+        """Return what is wrong with presence or size of the manifest's file ``name``, or None."""
+        path, expected = self.folder / name, self.manifest.files[name].bytes
+        hint = "the copy is incomplete or altered: copy the bundle again"
+        if not path.is_file():
+            return BundleError("a file of the bundle is missing", where=path, hint=hint)
+        got = path.stat().st_size
+        if got != expected:
+            what = "a file of the bundle has the wrong size"
+            return BundleError(what, where=path, got=f"{got} bytes", expected=f"{expected} bytes", hint=hint)
+        return None
+
+
+def open_bundle(bundle: str | os.PathLike[str]) -> Bundle:
+    """Read a bundle's manifest; UsageError if there is no such folder, BundleError if it is no bundle."""
+    folder = Path(bundle)
+    if folder.is_file():
+        hint = "an archive must be unpacked first: mkdir DIR && tar -xf ARCHIVE -C DIR"
+        raise UsageError("the bundle is a file, not a folder", where=folder, hint=hint)
+    if not folder.is_dir():
+        raise UsageError("there is no such bundle", where=folder, expected=f"a folder with {FILE_NAME}")
+    path = folder / FILE_NAME
+    if not path.is_file():
+        raise BundleError("the folder is not a bundle", where=folder, expected=f"a {FILE_NAME} in it")
+    return Bundle(folder, Manifest.from_json(path.read_bytes(), path))
+
+
+def load_model(bundle: Bundle, threads: int | None = None) -> TextModel:
+    """Load the model and the tokenizer of a bundle, after a look at presence and size of all files."""
+    manifest = bundle.manifest
+    for name in manifest.files:
+        problem = bundle.size_problem(name)
+        if problem:
+            raise problem
+    path = bundle.folder / manifest.tokenizer.file
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BundleError("the tokenizer is not UTF-8", where=path, got=f"a wrong byte at {error.start}") from None
+    model = bundle.folder / manifest.model.file
+    return TextModel(model, text, manifest.model, manifest.tokenizer, manifest.session, threads)
+
+
+def load(bundle: str | os.PathLike[str], threads: int | None = None) -> Embedder | Classifier:
+    """Load the bundle in a folder, ready to run; ``threads`` defaults to what this process may use.
+
+    Presence and size of each file are checked here, digests and golden vectors by ``verify``.
+    """
+    opened = open_bundle(bundle)
+    model = load_model(opened, threads)
+    if opened.manifest.task == "embedding":
+        return Embedder(model)
+    return Classifier(model, opened.manifest.labels, opened.manifest.multi_label)

@@ -1,0 +1,181 @@
+"""``manifest.json``, the one home of its schema: what is in a bundle and how it is run."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from toolkit.runtime.errors import BundleError
+from toolkit.runtime.strict import parse, read
+
+SCHEMA = 1
+FILE_NAME = "manifest.json"
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+"""All that a model may ask for: int64 ``[batch, length]`` each."""
+
+Task = Literal["embedding", "classification"]
+GraphOptimization = Literal["disabled", "basic", "extended", "all"]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The ONNX file, the inputs it takes, and its one output: float32 ``[batch, dimension]``."""
+
+    file: str
+    inputs: tuple[str, ...]
+    output: str
+    dimension: int
+
+
+@dataclass(frozen=True)
+class TokenizerInfo:
+    """The tokenizer's file; texts are cut at ``max_length`` tokens, special ones included."""
+
+    file: str
+    max_length: int
+    pad_id: int
+
+
+@dataclass(frozen=True)
+class TargetInfo:
+    """The CPU the bundle is for: ``x86_64`` or ``arm64``, and the ``cpu.features`` it must have."""
+
+    name: str
+    architecture: str
+    requires: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """How onnxruntime runs the model; ``max_batch_tokens`` bounds rows times padded length of one run."""
+
+    graph_optimization: GraphOptimization = "all"
+    disabled_optimizers: tuple[str, ...] = ()
+    allow_spinning: bool = False
+    memory_arena: bool = True
+    max_batch_tokens: int = 1024
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Texts with the outputs that the builder saw: ``outputs`` is ``[len(texts)][dimension]``.
+
+    A host passes if each text's cosine is at least ``min_cosine`` and no number is more than
+    ``max_difference`` away.
+    """
+
+    texts: tuple[str, ...]
+    outputs: tuple[tuple[float, ...], ...]
+    min_cosine: float
+    max_difference: float
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """Digest and size of one file: ``sha256`` in 64 lower-case hex digits."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All of ``manifest.json``; the runtime reads neither ``provenance`` nor ``gate``."""
+
+    schema: int
+    name: str
+    task: Task
+    model: ModelInfo
+    tokenizer: TokenizerInfo
+    pooling: str | None
+    normalize: bool
+    labels: tuple[str, ...]
+    multi_label: bool
+    target: TargetInfo
+    session: SessionInfo
+    provenance: Mapping[str, object]
+    gate: Mapping[str, object]
+    golden: Golden
+    files: Mapping[str, FileInfo]
+
+    def to_json(self) -> bytes:
+        """Return the file's bytes: UTF-8, keys sorted, a vector a line, the same for equal manifests."""
+        text = json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        return (_NUMBERS.sub(_one_line, text) + "\n").encode()
+
+    @staticmethod
+    def from_json(data: bytes, where: object) -> "Manifest":
+        """Read the file's bytes; BundleError names ``where``, the key, what was got and what was expected."""
+        value = parse(data, where)
+        schema = value.get("schema", SCHEMA) if isinstance(value, dict) else SCHEMA
+        if schema != SCHEMA:
+            hint = "use the version of edgequant that wrote the bundle, or build it again"
+            raise BundleError("the manifest is of another schema", where=where, got=schema, expected=SCHEMA, hint=hint)
+        manifest = read(Manifest, value, where)
+        for key, got, expected in _problems(manifest):
+            raise BundleError(f"wrong value for key {key!r}", where=where, got=got, expected=expected)
+        return manifest
+
+
+# A line break cannot occur inside a JSON string, so this never matches in one.
+_NUMBERS = re.compile(r"\[\n\s*((?:-?[0-9.eE+-]+,?\n\s*)+)\]")
+
+
+def _one_line(match: re.Match[str]) -> str:
+    return "[" + " ".join(match[1].split()) + "]"
+
+
+Problem = tuple[str, object, str]
+
+
+def _problems(manifest: Manifest) -> Iterator[Problem]:
+    """Yield key, got and expected of each value that has the right type and still cannot be."""
+    yield from _file_problems(manifest)
+    yield from _golden_problems(manifest.golden, manifest.model.dimension)
+    inputs = manifest.model.inputs
+    if "input_ids" not in inputs or not set(inputs) <= set(INPUTS) or len(set(inputs)) < len(inputs):
+        yield (
+            "model.inputs",
+            ", ".join(inputs) or "nothing",
+            f"input_ids and others of {', '.join(INPUTS)}, each once",
+        )
+    numbers = {
+        "model.dimension": (manifest.model.dimension, 1),
+        "tokenizer.max_length": (manifest.tokenizer.max_length, 1),
+        "tokenizer.pad_id": (manifest.tokenizer.pad_id, 0),
+        "session.max_batch_tokens": (manifest.session.max_batch_tokens, 1),
+    }
+    for key, (got, least) in numbers.items():
+        if got < least:
+            yield key, got, f"at least {least}"
+    count = manifest.model.dimension if manifest.task == "classification" else 0
+    if len(manifest.labels) != count:
+        yield "labels", len(manifest.labels), f"{count} labels, as task and model.dimension say"
+
+
+def _file_problems(manifest: Manifest) -> Iterator[Problem]:
+    for name, info in manifest.files.items():
+        if name != name.strip() or name in ("", ".", "..", FILE_NAME) or re.search(r"[/\\\x00-\x1f]", name):
+            yield "files", repr(name), "plain names of files inside the bundle's folder"
+        if not re.fullmatch("[0-9a-f]{64}", info.sha256):
+            yield f"files.{name}.sha256", info.sha256, "64 lower-case hex digits"
+        if info.bytes < 0:
+            yield f"files.{name}.bytes", info.bytes, "at least 0"
+    for key, name in (("model.file", manifest.model.file), ("tokenizer.file", manifest.tokenizer.file)):
+        if name not in manifest.files:
+            yield key, name, f"one of the manifest's files: {', '.join(manifest.files) or 'none'}"
+
+
+def _golden_problems(golden: Golden, dimension: int) -> Iterator[Problem]:
+    if not golden.texts:  # a self-check of nothing would always pass
+        yield "golden.texts", "no texts", "at least one text"
+    if len(golden.outputs) != len(golden.texts):
+        yield "golden.outputs", f"{len(golden.outputs)} outputs", f"{len(golden.texts)}, one for each text"
+    for i, output in enumerate(golden.outputs):
+        if len(output) != dimension:
+            yield f"golden.outputs[{i}]", f"{len(output)} numbers", f"{dimension}, as model.dimension says"
+    if golden.max_difference < 0:
+        yield "golden.max_difference", golden.max_difference, "at least 0"
+    if not -1 <= golden.min_cosine <= 1:
+        yield "golden.min_cosine", golden.min_cosine, "between -1 and 1"

@@ -1,0 +1,117 @@
+"""The self-check of a bundle on the host where it shall run."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from toolkit.runtime import cpu
+from toolkit.runtime.bundle import Bundle, load_model, open_bundle
+from toolkit.runtime.errors import BundleError
+from toolkit.runtime.manifest import FILE_NAME, Golden
+from toolkit.runtime.session import FloatArray
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at, whether it is as it should be, and the figures."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What ``verify`` found; ``title`` is the bundle's name and target, once its manifest could be read."""
+
+    bundle: str
+    title: str
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check passed."""
+        return all(check.ok for check in self.checks)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the report for JSON."""
+        return {"ok": self.ok, **asdict(self)}
+
+
+def verify(bundle: str | os.PathLike[str], threads: int | None = None) -> VerifyReport:
+    """Check a bundle's files, this CPU and the golden vectors; UsageError if there is no such folder."""
+    folder = os.fspath(bundle)
+    try:
+        opened = open_bundle(bundle)
+    except BundleError as error:
+        return VerifyReport(folder, "", (Check(FILE_NAME, False, str(error)),))
+    manifest = opened.manifest
+    title = f"{manifest.name} ({manifest.task}) for {manifest.target.name}"
+    checks = [Check(FILE_NAME, True, f"schema {manifest.schema}"), *_file_checks(opened)]
+    whole = all(check.ok for check in checks)
+    checks += [_check_strangers(opened), _check_cpu(opened)]
+    skipped = Check("golden vectors", False, "not run: the files are not the bundle's")
+    checks.append(_check_golden(opened, threads) if whole else skipped)
+    return VerifyReport(folder, title, tuple(checks))
+
+
+def _file_checks(bundle: Bundle) -> Iterator[Check]:
+    for name, info in bundle.manifest.files.items():
+        problem = bundle.size_problem(name)
+        if problem:
+            yield Check(name, False, str(problem))
+            continue
+        with (bundle.folder / name).open("rb") as handle:
+            digest = hashlib.file_digest(handle, "sha256").hexdigest()
+        same = digest == info.sha256
+        facts = f"{info.bytes} bytes, sha256 {digest[:12]}"
+        yield Check(name, same, facts if same else f"{facts}, expected {info.sha256[:12]}: altered or damaged")
+
+
+def _check_strangers(bundle: Bundle) -> Check:
+    known = {FILE_NAME, *bundle.manifest.files}
+    strangers = sorted(path.name for path in bundle.folder.iterdir() if path.name not in known)
+    detail = (
+        f"not in the manifest: {', '.join(strangers)}" if strangers else f"none beside the {len(known)} of the bundle"
+    )
+    return Check("other files", not strangers, detail)
+
+
+def _check_cpu(bundle: Bundle) -> Check:
+    target, here = bundle.manifest.target, cpu.architecture()
+    if target.architecture != here:
+        return Check("cpu", False, f"the bundle is for {target.architecture}, this is {here}")
+    lacking = cpu.missing(target.requires)
+    detail = f"lacks {', '.join(lacking)}" if lacking else f"has {', '.join(target.requires) or 'all that is needed'}"
+    return Check("cpu", not lacking, f"{here}, {detail}")
+
+
+def _check_golden(bundle: Bundle, threads: int | None) -> Check:
+    golden = bundle.manifest.golden
+    try:
+        got = load_model(bundle, threads).run(golden.texts)
+    except BundleError as error:  # non-finite output too
+        return Check("golden vectors", False, str(error))
+    return compare_golden(golden, got)
+
+
+def compare_golden(golden: Golden, got: FloatArray) -> Check:
+    """Judge outputs ``[texts, dimension]`` by the golden ones: each text's cosine and largest difference."""
+    if not np.isfinite(got).all():
+        return Check("golden vectors", False, "the output is NaN or infinite")
+    a, b = np.asarray(golden.outputs, dtype=np.float64), got.astype(np.float64)
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    zero = (norms == 0) & (a == b).all(axis=1)  # nothing and nothing are alike
+    cosines = np.where(zero, 1.0, (a * b).sum(axis=1) / np.where(norms == 0, 1.0, norms))
+    differences = np.abs(a - b).max(axis=1)
+    # An equal vector's cosine may come out a rounding below 1.
+    bad = np.flatnonzero((cosines < golden.min_cosine - 1e-12) | (differences > golden.max_difference))
+    detail = (
+        f"{len(golden.texts)} texts, worst cosine {cosines.min():.6f} (limit {golden.min_cosine:g}), "
+        f"largest difference {differences.max():.2g} (limit {golden.max_difference:g})"
+    )
+    named = ", ".join(map(str, bad[:8]))
+    return Check("golden vectors", not len(bad), f"{detail}; failed: text {named}" if len(bad) else detail)

@@ -1,0 +1,99 @@
+"""Results to files and standard output, in bounded memory; no file under its name before it is whole."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from toolkit.runtime.classifier import Prediction
+from toolkit.runtime.session import FloatArray
+
+Embedded = Iterable[tuple[Sequence[str], FloatArray]]
+"""Chunks of texts with their embeddings, float32 ``[texts, dimension]``."""
+
+
+@contextmanager
+def output(path: str | None) -> Iterator[BinaryIO]:
+    """Open a file, written beside and renamed when whole, or stdout for None; a device is written direct."""
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        with target.open("wb") as handle:
+            yield handle
+        return
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with partial.open("wb") as handle:
+            yield handle
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_embeddings_jsonl(chunks: Embedded, handle: BinaryIO) -> int:
+    """Write ``{"text": …, "embedding": […]}`` a line, digits for float32 exactly. Return the count."""
+    count = 0
+    for texts, vectors in chunks:
+        form = ",".join(["%.9g"] * vectors.shape[1])
+        for text, vector in zip(texts, vectors, strict=True):
+            numbers = form % tuple(vector.tolist())
+            handle.write(f'{{"text":{_quote(text)},"embedding":[{numbers}]}}\n'.encode())
+        handle.flush()
+        count += len(texts)
+    return count
+
+
+def write_embeddings_npy(chunks: Embedded, handle: BinaryIO, dimension: int) -> int:
+    """Write one ``.npy`` array, float32 ``[texts, dimension]``; for a pipe it is collected first."""
+    if not handle.seekable():
+        arrays = [vectors for _, vectors in chunks]
+        every = np.concatenate([np.empty((0, dimension), dtype=np.float32), *arrays])
+        handle.write(_npy_header(len(every), dimension) + _little(every))
+        return len(every)
+    handle.write(_npy_header(0, dimension))
+    count = 0
+    for texts, vectors in chunks:
+        handle.write(_little(vectors))
+        count += len(texts)
+    handle.seek(0)
+    handle.write(_npy_header(count, dimension))
+    return count
+
+
+def write_predictions_jsonl(
+    chunks: Iterable[tuple[Sequence[str], Sequence[Sequence[Prediction]]]], handle: BinaryIO
+) -> int:
+    """Write ``{"text": …, "labels": [{"label": …, "score": …}, …]}`` a line, best first. Return the count."""
+    count = 0
+    for texts, rows in chunks:
+        for text, row in zip(texts, rows, strict=True):
+            labels = ",".join(f'{{"label":{_quote(found.label)},"score":{found.score:.6g}}}' for found in row)
+            handle.write(f'{{"text":{_quote(text)},"labels":[{labels}]}}\n'.encode())
+        handle.flush()
+        count += len(texts)
+    return count
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _npy_header(rows: int, dimension: int) -> bytes:
+    """Return numpy's file header, format 1.0, always 128 bytes: it is written again when the rows are known.
+
+    https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+    """
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dimension}), }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin-1")
+
+
+def _little(vectors: FloatArray) -> bytes:
+    return vectors.astype("<f4").tobytes()

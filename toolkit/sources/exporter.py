@@ -1,0 +1,80 @@
+"""Models from the hub, and models that the builder does not know, by optimum: the extra ``export``."""
+
+import importlib.metadata
+import warnings
+from pathlib import Path
+
+from toolkit.errors import MissingExtraError, ModelError
+from toolkit.sources.source import Task
+from toolkit.sources.writer import OPSET
+
+_HINT = "pip install 'edgequant[export]' (install a CPU build of torch first, it is much smaller: docs/models.md)"
+_TASKS: dict[Task, str] = {"embedding": "feature-extraction", "classification": "text-classification"}
+_SMALL = ["*.json", "*.txt", "*.model"]
+
+
+def export(folder: Path, task: Task | None, out: Path) -> str:
+    """Write ``folder``'s model as ONNX into ``out`` and return optimum's version.
+
+    MissingExtraError without optimum; ModelError where optimum cannot.
+    """
+    try:
+        from optimum.exporters.onnx import main_export  # noqa: PLC0415 - an extra; it loads torch
+    except ImportError as error:
+        what = "this model has to be exported by optimum, which cannot be imported"
+        raise MissingExtraError(what, where=folder, got=str(error), hint=_HINT) from error
+    name = _TASKS[task or "embedding"]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the tracer's remarks about the model's own source
+            main_export(
+                str(folder),
+                output=out,
+                task=name,
+                opset=OPSET,
+                device="cpu",
+                library_name="transformers",
+                do_validation=False,
+            )
+    except (
+        ArithmeticError,
+        AttributeError,
+        ImportError,
+        LookupError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        hint = "see whether `optimum-cli export onnx` can export it, and give edgequant its output"
+        raise ModelError(f"optimum cannot export the model: {error}", where=folder, hint=hint) from error
+    return importlib.metadata.version("optimum-onnx")
+
+
+def download(hub_id: str) -> Path:
+    """Fetch a model from the Hugging Face hub into its cache and return the folder.
+
+    Weights come as safetensors if the hub has them, else as ONNX, else as whatever torch saved.
+    """
+    try:
+        import huggingface_hub as hub  # noqa: PLC0415 - an extra
+        from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
+    except ImportError as error:
+        raise MissingExtraError(
+            "models from the hub need huggingface-hub, which is not installed", hint=_HINT
+        ) from error
+    try:
+        names = hub.list_repo_files(hub_id)
+        return Path(hub.snapshot_download(hub_id, allow_patterns=[*_SMALL, *_weights(names)]))
+    except (OSError, HfHubHTTPError, ValueError) as error:
+        first = str(error).strip().partition("\n")[0]
+        hint = "check the name and the network; or download the model elsewhere and give edgequant its folder"
+        raise ModelError("cannot fetch the model from the hub", where=hub_id, got=first, hint=hint) from error
+
+
+def _weights(names: list[str]) -> list[str]:
+    if any(name.endswith(".safetensors") and "/" not in name for name in names):
+        return ["*.safetensors"]
+    if any(name in ("onnx/model.onnx", "model.onnx") for name in names):
+        return ["onnx/model.onnx*", "model.onnx*"]
+    return ["pytorch_model*.bin"]

@@ -1,0 +1,18 @@
+"""What the user says about a model, where the model's own files leave it open or are to be overruled."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from toolkit.sources.source import Pooling, Task
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """Every field is None where the model's own files decide."""
+
+    task: Task | None = None
+    pooling: Pooling | None = None
+    normalize: bool | None = None
+    tokenizer: Path | None = None  # a tokenizer.json
+    max_length: int | None = None  # tokens of one text, special tokens included
+    name: str | None = None

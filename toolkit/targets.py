@@ -1,0 +1,212 @@
+"""Target recipes: what a CPU can do in int8, how to quantize for it, and how good the result must be."""
+
+import hashlib
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from toolkit.errors import RecipeError, UsageError
+from toolkit.paths import data_folder
+from toolkit.runtime.cpu import missing
+from toolkit.runtime.manifest import SessionInfo
+from toolkit.strict import StrictModel, nearest, read_strict
+
+Precision = Literal["int8", "float"]
+WeightRange = Literal["full", "pair", "reduced"]
+Smoothing = Literal["none", "search"]
+
+
+class Cpu(StrictModel):
+    """What the target's CPU has, in the names of ``toolkit.runtime.cpu.features``."""
+
+    architecture: Literal["x86_64", "arm64"]
+    requires: tuple[str, ...]
+    machines: tuple[str, ...]
+    int8_kernel: str
+    pair_saturation: bool
+    """The kernel adds neighbouring u8·s8 products in 16 bits (VPMADDUBSW) and saturates."""
+
+
+class Rule(StrictModel):
+    """One sentence of the recipe: what is selected, and what is decided for it."""
+
+    why: str
+    select: Literal["linear", "embedding"]
+    name: str = "*"
+    min_parameters: Annotated[int, Field(ge=0)] = 0
+    max_parameters: Annotated[int, Field(ge=0)] | None = None
+    precision: Precision | None = None
+    weight_range: WeightRange | None = None
+    smoothing: Smoothing | None = None
+
+    def matches(self, kind: str, name: str, parameters: int) -> bool:
+        """Tell whether the rule speaks of the tensor ``name`` with that many weights."""
+        small_enough = self.max_parameters is None or parameters <= self.max_parameters
+        return (
+            kind == self.select and fnmatchcase(name, self.name) and parameters >= self.min_parameters and small_enough
+        )
+
+
+class Treatment(StrictModel):
+    """What the rules decide for one tensor, and the sentences that decided it."""
+
+    precision: Precision = "float"
+    weight_range: WeightRange = "full"
+    smoothing: Smoothing = "none"
+    why: tuple[str, ...] = ()
+
+
+class Quantization(StrictModel):
+    """Ordered rules: each one that matches overrides what the ones before it said."""
+
+    rules: tuple[Rule, ...]
+
+    def decide(self, kind: Literal["linear", "embedding"], name: str, parameters: int) -> Treatment:
+        """Return what holds for one tensor after all the rules were read."""
+        decided: dict[str, object] = {}
+        why: list[str] = []
+        for rule in self.rules:
+            if rule.matches(kind, name, parameters):
+                decided |= rule.model_dump(include={"precision", "weight_range", "smoothing"}, exclude_none=True)
+                why.append(rule.why)
+        return Treatment.model_validate({**decided, "why": tuple(why) or ("No rule speaks of it.",)})
+
+
+class Bounds(StrictModel):
+    """Bounds of a metric of the int8 model, or of a metric that compares the two models."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> "Bounds":
+        if not self.model_dump(exclude_none=True):
+            raise ValueError(f"a limit needs at least one of {', '.join(type(self).model_fields)}")
+        return self
+
+
+class Limit(Bounds):
+    """Bounds of a metric that both models have: on the int8 value, on its distance to fp32, and on their ratio."""
+
+    max_drop: float | None = None  # fp32 - int8
+    min_ratio: float | None = None  # int8 / fp32
+
+
+class EmbeddingLimits(StrictModel):
+    """Limits for sentence embeddings; every metric is optional."""
+
+    spearman: Limit | None = None
+    cosine_mean: Bounds | None = None
+    cosine_p1: Bounds | None = None
+    cosine_min: Bounds | None = None
+    sqnr_db: Bounds | None = None
+    size_ratio: Bounds | None = None
+
+
+class ClassificationLimits(StrictModel):
+    """Limits for sentence classification; every metric is optional."""
+
+    accuracy: Limit | None = None
+    macro_f1: Limit | None = None
+    label_flips: Bounds | None = None
+    sqnr_db: Bounds | None = None
+    size_ratio: Bounds | None = None
+
+
+class Gate(StrictModel):
+    """The limits of the accuracy gate, by task."""
+
+    embedding: EmbeddingLimits
+    classification: ClassificationLimits
+
+    def limits(self, task: Literal["embedding", "classification"]) -> dict[str, Bounds]:
+        """Return the limits of ``task`` by metric."""
+        chosen = getattr(self, task)
+        return {name: limit for name in type(chosen).model_fields if (limit := getattr(chosen, name)) is not None}
+
+
+class Runtime(StrictModel):
+    """How the device's session is set up."""
+
+    graph_optimization: Literal["disabled", "basic", "extended", "all"]
+    disabled_optimizers: tuple[str, ...]
+    allow_spinning: bool
+    memory_arena: bool
+    max_batch_tokens: Annotated[int, Field(ge=1)]
+
+    def session_info(self) -> SessionInfo:
+        """Return the settings as the manifest carries them."""
+        return SessionInfo(
+            graph_optimization=self.graph_optimization,
+            disabled_optimizers=tuple(self.disabled_optimizers),
+            allow_spinning=self.allow_spinning,
+            memory_arena=self.memory_arena,
+            max_batch_tokens=self.max_batch_tokens,
+        )
+
+
+class Image(StrictModel):
+    """What an OCI image for this target is built as."""
+
+    platform: Literal["linux/amd64", "linux/arm64"]
+
+
+class Recipe(StrictModel):
+    """One target, as its file ``targets/NAME.toml`` describes it."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    name: str
+    description: str
+    cpu: Cpu
+    quantization: Quantization
+    gate: Gate
+    runtime: Runtime
+    image: Image
+
+    @model_validator(mode="after")
+    def _respects_the_kernel(self) -> "Recipe":
+        full = [rule.why for rule in self.quantization.rules if rule.weight_range == "full"]
+        if self.cpu.pair_saturation and full:
+            raise ValueError(f'pair_saturation is true, but a rule sets weight_range = "full": "{full[0]}"')
+        return self
+
+
+def recipe_files() -> dict[str, Path]:
+    """Return the shipped recipes by target name, in a fixed order."""
+    return {path.stem: path for path in sorted(data_folder("targets").glob("*.toml"))}
+
+
+def load_recipe(target: str) -> Recipe:
+    """Read the recipe of a shipped target, or of a file that ends in ``.toml``.
+
+    Raises UsageError for a name that does not exist and RecipeError for a recipe that does not hold.
+    """
+    files = recipe_files()
+    path = Path(target) if target.endswith(".toml") else files.get(target)
+    if path is None:
+        hint = nearest(target, files) or "`edgequant targets` lists them"
+        raise UsageError(f"unknown target {target!r}", expected=", ".join(files), hint=hint)
+    if not path.is_file():
+        raise UsageError("there is no such recipe", where=path, hint="`edgequant targets` lists the shipped ones")
+    recipe = read_strict(path, Recipe)
+    if files.get(path.stem) == path and recipe.name != path.stem:
+        raise RecipeError("a recipe is named as its file", where=f"{path}: name", got=recipe.name, expected=path.stem)
+    return recipe
+
+
+def recipe_digest(recipe: Recipe) -> str:
+    """Return the sha256 of what the recipe says, whatever its comments and layout."""
+    return hashlib.sha256(recipe.model_dump_json(by_alias=True).encode()).hexdigest()
+
+
+def target_for(architecture: str, features: frozenset[str]) -> str | None:
+    """Return the shipped target that asks for the most that this CPU has, or None."""
+    recipes = [load_recipe(name) for name in recipe_files()]
+    fitting = [
+        recipe
+        for recipe in recipes
+        if recipe.cpu.architecture == architecture and not missing(recipe.cpu.requires, features)
+    ]
+    return max(fitting, key=lambda recipe: len(recipe.cpu.requires)).name if fitting else None
