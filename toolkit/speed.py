@@ -30,12 +30,12 @@ class Speed:
 def compare(
     models: tuple[bytes, bytes],
     info: ModelInfo,
-    sessions: tuple[SessionInfo, SessionInfo],
+    session: SessionInfo,
     max_length: int,
     track: Track = silent,
 ) -> tuple[Speed, ...]:
     """Time (fp32, int8) at SHAPES that the model allows; the numbers hold for this CPU and nothing else."""
-    fp32, int8 = (Session(model, info, session, 1) for model, session in zip(models, sessions, strict=True))
+    fp32, int8 = (Session(model, info, session, 1) for model in models)
     shapes = [(batch, min(length, max_length)) for batch, length in SHAPES]
     return tuple(_compare(fp32, int8, info, shape) for shape in track(shapes, "time fp32 and int8", len(shapes)))
 

@@ -15,7 +15,6 @@ from toolkit.cli.report import gate_table
 from toolkit.errors import GateError
 from toolkit.gate import require_labels
 from toolkit.runtime import cpu
-from toolkit.runtime.manifest import SessionInfo
 from toolkit.samples import Samples, default_set, load_samples, shipped_sets
 from toolkit.sources import DEMO_NAME, Source, SourceOptions, demo_model, open_source
 from toolkit.targets import Recipe, load_recipe, recipe_files
@@ -119,8 +118,8 @@ def _columns_of(args: Namespace, spec: str | None) -> dict[str, str] | None:
 
 def _time(made: job.Quantized) -> tuple[speed.Speed, ...]:
     content = made.content
-    sessions = (SessionInfo(), content.recipe.runtime.session_info())
-    return speed.compare((made.fp32, content.model), made.info, sessions, content.source.max_length, terminal.track)
+    session = content.recipe.runtime.session_info()
+    return speed.compare((made.fp32, content.model), made.info, session, content.source.max_length, terminal.track)
 
 
 def _archive(folder: Path, compression: archive.Compression | None) -> Path | None:

@@ -81,7 +81,7 @@ def _bias_after(node: ir.Node, columns: int) -> tuple[ir.Node | None, npt.NDArra
     add = uses[0].node
     other = add.inputs[1 - uses[0].idx]
     row = constant(other)
-    if row is None or row.size != columns or row.shape[-1:] != (columns,) or row.dtype != np.float32:
+    if row is None or row.shape not in ((columns,), (1, columns)) or row.dtype != np.float32:
         return None, None
     return add, row
 
