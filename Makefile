@@ -40,6 +40,7 @@ quantize: $(VENV)/.quantize ## make an int8 bundle (TARGET=, MODEL=, OUT=, ARGS=
 	model=(); \
 	if [ -n "$(MODEL)" ]; then model=("$(MODEL)"); fi; \
 	PATH="$(abspath $(VENV))/bin:$$PATH" edgequant quantize "$${model[@]}" --target "$$target" "$${out[@]}" $(ARGS)
+	@echo "(first: . $(VENV)/bin/activate)" >&2
 
 .PHONY: test
 test: $(VENV)/.dev ## ruff, mypy and pytest, as CI runs them (PYTEST_ARGS=)

@@ -97,7 +97,8 @@ def observe(lowered: Lowered, feeds: Sequence[Feed], track: Track = silent) -> R
 
 
 def _run(session: Any, names: list[str], feed: Feed) -> Iterable[tuple[str, Float]]:  # noqa: ANN401 - untyped library
-    return zip(names, session.run(names, dict(feed)), strict=True)
+    # Asked for no names, onnxruntime gives every output.
+    return zip(names, session.run(names, dict(feed)) if names else (), strict=True)
 
 
 def _session(model: ir.Model, names: list[str]) -> Any:  # noqa: ANN401 - untyped library

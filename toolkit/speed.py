@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,12 +42,17 @@ def compare(
 
 
 def _compare(fp32: Session, int8: Session, info: ModelInfo, shape: tuple[int, int]) -> Speed:
+    timed = rounds((fp32, int8), info.inputs, shape)
+    medians = [1000 * statistics.median(column) for column in zip(*timed, strict=True)]
+    return Speed(*shape, medians[0], medians[1], statistics.median(a / b for a, b in timed))
+
+
+def rounds(sessions: Sequence[Session], inputs: Sequence[str], shape: tuple[int, int]) -> list[tuple[float, ...]]:
+    """Return the CPU seconds of one run, [ROUNDS][sessions]: each round times all of them, one after the other."""
     # Token ids do not matter to the time, but every model has these.
-    feed = unpadded_feed(np.random.default_rng(0).integers(0, 20, shape), info.inputs)
-    repeats = max(1, int(ROUND_SECONDS / max(_seconds(fp32, feed, 1), 1e-4)))
-    pairs = [(_seconds(fp32, feed, repeats), _seconds(int8, feed, repeats)) for _ in range(ROUNDS)]
-    medians = [1000 * statistics.median(column) for column in zip(*pairs, strict=True)]
-    return Speed(*shape, medians[0], medians[1], statistics.median(a / b for a, b in pairs))
+    feed = unpadded_feed(np.random.default_rng(0).integers(0, 20, shape), inputs)
+    repeats = max(1, int(ROUND_SECONDS / max(_seconds(sessions[0], feed, 1), 1e-4)))
+    return [tuple(_seconds(session, feed, repeats) for session in sessions) for _ in range(ROUNDS)]
 
 
 def _seconds(session: Session, feed: Feed, repeats: int) -> float:

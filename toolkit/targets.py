@@ -53,7 +53,7 @@ class Treatment(StrictModel):
     """What the rules decide for one tensor, and the sentences that decided it."""
 
     precision: Precision = "float"
-    weight_range: WeightRange = "full"
+    weight_range: WeightRange = "pair"  # exact on every CPU, where no rule knows better
     smoothing: Smoothing = "none"
     why: tuple[str, ...] = ()
 

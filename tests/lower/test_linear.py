@@ -103,7 +103,9 @@ def test_gemm_that_is_more_than_a_linear_layer(attributes):
     assert find_linears(graph([node("Gemm", ["x", "w", "b"], "y", **attributes)], {"w": W, "b": B}).graph) == ()
 
 
-@pytest.mark.parametrize("bias", [np.float32(1), integers(1, 5, 3), integers(1, 5, 1)], ids=lambda bias: str(bias.shape))
+@pytest.mark.parametrize(
+    "bias", [np.float32(1), integers(1, 5, 3), integers(1, 5, 1)], ids=lambda bias: str(bias.shape)
+)
 def test_gemm_whose_third_factor_is_no_row(bias):
     model = graph([node("Gemm", ["x", "w", "b"], "y")], {"w": W, "b": np.asarray(bias)})
     assert find_linears(model.graph) == ()
@@ -154,6 +156,8 @@ def test_what_is_not_finite_is_refused_by_name(bad, where):
     weight, bias = W.copy(), B.copy()
     {"weight": weight, "bias": bias}[where].flat[1] = bad
     model = graph([PRODUCT, node("Add", ["p", "b"], "y")], {"w": weight, "b": bias})
-    with pytest.raises(NumericsError, match=rf"a weight is not finite\n  where: {where} of n\.p\n  got: 1 of ") as raised:
+    with pytest.raises(
+        NumericsError, match=rf"a weight is not finite\n  where: {where} of n\.p\n  got: 1 of "
+    ) as raised:
         find_linears(model.graph)
     assert raised.value.exit_code == 1

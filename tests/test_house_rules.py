@@ -1,0 +1,82 @@
+"""Rules that hold for the whole package: data flows one way, and the runtime stands alone."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "toolkit"
+# A module imports only from its own stage and from those before it.
+STAGES = (
+    "runtime",
+    "errors",
+    "paths",
+    "progress",
+    "strict",
+    "targets",
+    "samples",
+    "sources",
+    "numerics",
+    "lower",
+    "feeds",
+    "observe",
+    "plan",
+    "apply",
+    "decisions",
+    "metrics",
+    "gate",
+    "golden",
+    "atomic",
+    "archive",
+    "bundle",
+    "quantize",
+    "speed",
+    "cli",
+)
+FORBIDDEN_ON_A_DEVICE = ("onnx", "onnx_ir", "torch", "transformers", "datasets", "click", "pydantic", "rich", "pandas")
+
+
+def modules():
+    return [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
+
+
+def stage(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path):
+    """Return the stages that a module imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            names = [f"{node.module}.{alias.name}" if node.module == "toolkit" else node.module for alias in node.names]
+        yield from (name.split(".")[1] for name in names if name.startswith("toolkit."))
+
+
+def test_every_module_has_its_stage():
+    assert {stage(path) for path in modules()} == set(STAGES)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_data_flows_one_way(path):
+    allowed = STAGES[: STAGES.index(stage(path)) + 1] if stage(path) != "runtime" else ("runtime",)
+    assert {name for name in imported(path) if name not in allowed} <= {"__version__"}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_small(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_the_runtime_loads_nothing_but_its_own_libraries():
+    code = "import sys, toolkit.runtime as r; r.load; r.verify; r.Embedder; r.Classifier; print(*sorted(sys.modules))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = {name.split(".")[0] for name in printed.split()}
+    assert "onnxruntime" in loaded
+    assert loaded.isdisjoint(FORBIDDEN_ON_A_DEVICE)
+    assert {name for name in printed.split() if name.startswith("toolkit.")} == {
+        name for name in printed.split() if name.startswith("toolkit.runtime")
+    }

