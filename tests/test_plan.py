@@ -3,6 +3,7 @@ import pytest
 
 from tests import models
 from tests.graphs import graph, lookup, node
+from toolkit.errors import NumericsError
 from toolkit.feeds import equal_length_feeds
 from toolkit.lower import Lowered, lower
 from toolkit.numerics.smooth import ALPHAS
@@ -232,6 +233,15 @@ def test_quantized_rows_have_a_scale_each():
     assert (np.abs(restored - table) <= item.rows.scale[:, None] / 2 * 1.0001).all()
     assert item.rows.values[7].tolist() == [0] * 6
     assert 40 < item.sqnr_db < 60
+
+
+@pytest.mark.parametrize("smoothing", [(), (SMOOTH,)], ids=["plain", "search"])
+def test_a_layer_whose_sums_overflow_is_refused_by_name(smoothing):
+    """float32 ends at 3.4e38: both factors are finite here, their product is not."""
+    huge = np.float32(1e20)
+    with pytest.raises(NumericsError, match=r"product is not finite on calibration data\n  where: n\.y"):
+        planned(normal(0, 40, 2) * huge, normal(1, 2, 2) * huge, INT8, *smoothing)
+    assert planned(normal(0, 40, 2) * huge, normal(1, 2, 2), INT8, *smoothing).linears[0].sqnr_db > 30
 
 
 def test_progress_is_told(bert):

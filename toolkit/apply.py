@@ -99,24 +99,16 @@ class _Applier:
         embedding, rows = plan.embedding, plan.rows
         if rows is None:
             return
-        name, tape = embedding.name, ir.tape.Tape()
-        node = self._nodes[embedding.node]
-        s8 = self._gather(tape, f"{name}.s8", rows.values, node)
-        scale = self._gather(tape, f"{name}.scale", rows.scale[:, None], node)
+        tape = ir.tape.Tape()
+        # Constants are named after the table, the rest after the lookup: a table may be looked up more than once.
+        table, name = embedding.name, embedding.node
+        indices = self._nodes[name].inputs[1]
+        s8 = _gather(tape, self._constant(f"{table}.s8", rows.values), indices, f"{name}.s8")
+        scale = _gather(tape, self._constant(f"{table}.scale", rows.scale[:, None]), indices, f"{name}.scale")
         real = tape.op("Cast", [s8], attributes={"to": ir.DataType.FLOAT}, name=f"{name}.cast")
         real.name = f"{name}.real"
         output = tape.op("Mul", [real, scale], name=f"{name}.dequantize")
-        self._replace(tape, (embedding.node,), embedding.output, output)
-
-    def _gather(self, tape: ir.tape.Tape, name: str, table: npt.NDArray[Any], node: ir.Node) -> ir.Value:
-        value = tape.op(
-            "Gather",
-            [self._constant(name, table), node.inputs[1]],
-            attributes={"axis": 0},
-            name=f"{name}.gather",
-        )
-        value.name = f"{name}.gathered"
-        return value
+        self._replace(tape, (name,), embedding.output, output)
 
     def _replace(self, tape: ir.tape.Tape, nodes: tuple[str, ...], output: str, new: ir.Value) -> None:
         old = [self._nodes[name] for name in nodes]
@@ -132,3 +124,9 @@ class _Applier:
         value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(array), name=name))
         self._graph.register_initializer(value)
         return value
+
+
+def _gather(tape: ir.tape.Tape, table: ir.Value, indices: ir.Value | None, name: str) -> ir.Value:
+    value = tape.op("Gather", [table, indices], attributes={"axis": 0}, name=f"{name}.gather")
+    value.name = f"{name}.gathered"
+    return value

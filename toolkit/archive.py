@@ -14,6 +14,11 @@ from toolkit.atomic import whole_file
 Compression = Literal["gz", "zst"]
 
 
+def archive_path(bundle: Path, compression: Compression) -> Path:
+    """Return where the archive of a bundle's folder lies: beside it."""
+    return bundle.with_name(f"{bundle.name}.tar.{compression}")
+
+
 def write_archive(bundle: Path, out: Path, compression: Compression) -> None:
     """Write the bundle's folder as a tar: sorted, no times, no owners, so that equal bundles give equal bytes."""
     with (

@@ -11,16 +11,18 @@ from toolkit.errors import UsageError
 
 
 def refuse_existing(out: Path, *, replace: bool) -> None:
-    """Raise UsageError where ``out`` exists and may not be replaced, or is no edgequant output."""
+    """Raise UsageError where ``out`` exists and may not be replaced, is no edgequant output, or can never be."""
     if not os.path.lexists(out):
+        _require_folder(out)
         return
     if not replace:
         raise UsageError("the output exists", where=out, hint="choose another name, or say --force to replace it")
-    if out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file():
+    empty = out.is_dir() and not any(out.iterdir())
+    if not empty and not (out / "manifest.json").is_file():
         raise UsageError(
-            "the output is a folder, and not a bundle that --force may replace",
+            "the output is not a bundle that --force may replace",
             where=out,
-            hint="choose another name, or remove the folder yourself",
+            hint="choose another name, or remove it yourself",
         )
 
 
@@ -68,6 +70,12 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def _require_folder(out: Path) -> None:
+    above = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise UsageError("the output cannot lie in a file", where=out, got=f"{above} is a file", hint="name a folder")
+
+
 def _rename(beside: Path, out: Path) -> None:
     if not os.path.lexists(out):
         beside.rename(out)
@@ -77,4 +85,8 @@ def _rename(beside: Path, out: Path) -> None:
         out.rename(old / out.name)
         beside.rename(out)
     finally:
+        if not os.path.lexists(out):  # an error or a signal came between the two: what stood there comes back
+            (old / out.name).rename(out)
+        if not os.path.lexists(out):  # stopped between the two: what was there stays
+            (old / out.name).rename(out)
         shutil.rmtree(old, ignore_errors=True)

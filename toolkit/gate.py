@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit import metrics
-from toolkit.errors import DataError
+from toolkit.errors import DataError, NumericsError
 from toolkit.metrics import Float, Ints
 from toolkit.numerics.sqnr import sqnr_db
 from toolkit.progress import Track, silent
@@ -33,7 +33,7 @@ class Verdict:
     metric: str
     fp32: float | None  # None where the metric compares the two
     int8: float | None  # None where it could not be measured
-    limit: str
+    limit: Mapping[str, float]  # by the names of targets.Limit
     outcome: Outcome
     note: str = ""
 
@@ -76,11 +76,21 @@ def judge(
     sizes: Sizes,
     limits: Mapping[str, Bounds],
 ) -> GateReport:
-    """Judge the outputs (fp32, int8), each [texts, dimension] as ``texts_of`` orders them."""
+    """Judge the outputs (fp32, int8), each [texts, dimension] as ``texts_of`` orders them.
+
+    Raises NumericsError where fp32's are not finite: nothing can be compared with them.
+    """
     fp32, int8 = outputs
-    broken = int((~np.isfinite(int8)).any(axis=1).sum())
-    finite = Verdict("finite", None, float(broken), "no row with NaN or infinity", "fail" if broken else "pass")
-    verdicts = [finite]
+    unusable, broken = (int((~np.isfinite(y)).any(axis=1).sum()) for y in (fp32, int8))
+    if unusable:
+        raise NumericsError(
+            "the float model's output is not finite on evaluation data",
+            where=f"{source.name} on {samples.name}",
+            got=f"NaN or infinity for {unusable} of {len(fp32)} texts",
+            hint="the float model itself overflows: use another checkpoint",
+        )
+    nan = Verdict("non_finite_rows", None, float(broken), {"max": 0}, "fail" if broken else "pass")
+    verdicts = [nan]
     if not broken:
         measure = _embedding if source.task == "embedding" else _classification
         measured = {
@@ -121,8 +131,10 @@ def _embedding(source: Source, samples: Samples, fp32: Float, int8: Float) -> Me
     first, second = [row[text] for text in samples.texts], [row[text] for text in samples.pairs]
     gold = np.array(samples.scores, np.float64)
     reached = [metrics.spearman(metrics.cosines(y[first], y[second]), gold) for y in (fp32, int8)]
-    if not np.isfinite(reached).all():
-        return {"spearman": (None, None, "the scores or the similarities are all equal"), **measured}
+    if not np.isfinite(reached[0]):
+        return {"spearman": (None, None, "the scores or the similarities of fp32 are all equal"), **measured}
+    if not np.isfinite(reached[1]):
+        return {"spearman": (reached[0], 0.0, "the similarities of int8 are all equal"), **measured}
     return {"spearman": (reached[0], reached[1], ""), **measured}
 
 
@@ -147,13 +159,20 @@ def _classification(source: Source, samples: Samples, fp32: Float, int8: Float) 
 
 
 def gold_labels(source: Source, samples: Samples) -> Ints | None:
-    """Return the rows' labels as indices into the model's, or None where the set's are not the model's."""
+    """Return the rows' labels as indices into the model's, or None where the set's are not the model's.
+
+    They are the model's names, whatever their case, or else numbers from 0: never some the one and some the other,
+    for a model may call its labels "1" to "5".
+    """
     if samples.labels is None:
         return None
+    texts = [str(label).casefold() for label in samples.labels]
     index = {label.casefold(): number for number, label in enumerate(source.labels)}
-    known = [_label_index(label, index) for label in samples.labels]
-    found = [number for number in known if number is not None]
-    return np.array(found, np.int64) if len(found) == len(known) else None
+    if index.keys() >= set(texts):
+        return np.array([index[text] for text in texts], np.int64)
+    if all(text.isdecimal() and int(text) < len(source.labels) for text in texts):
+        return np.array([int(text) for text in texts], np.int64)
+    return None
 
 
 def require_labels(source: Source, samples: Samples) -> None:
@@ -169,13 +188,6 @@ def require_labels(source: Source, samples: Samples) -> None:
         )
 
 
-def _label_index(label: str | int, index: Mapping[str, int]) -> int | None:
-    text = str(label).casefold()
-    if text in index:
-        return index[text]
-    return int(text) if text.isdecimal() and int(text) < len(index) else None
-
-
 def _verdicts(measured: Measured, limits: Mapping[str, Bounds]) -> Iterator[Verdict]:
     for metric, (fp32, int8, note) in measured.items():
         limit = limits.get(metric)
@@ -187,8 +199,8 @@ def _verdicts(measured: Measured, limits: Mapping[str, Bounds]) -> Iterator[Verd
             outcome = "no limit"
         elif broken:
             outcome = "fail"
-        said = "" if limit is None else describe(limit)
-        yield Verdict(metric, _rounded(fp32), _rounded(int8), said, outcome, broken or note)
+        bounds = {} if limit is None else limit.model_dump(exclude_none=True)
+        yield Verdict(metric, _rounded(fp32), _rounded(int8), bounds, outcome, broken or note)
 
 
 def _rounded(value: float | None) -> float | None:
@@ -198,20 +210,26 @@ def _rounded(value: float | None) -> float | None:
 def _broken(limit: Bounds, fp32: float | None, int8: float) -> str:
     """Return which bounds do not hold, or nothing; a value that is no number holds none."""
     base = int8 if fp32 is None else fp32
+    no_ratio = base <= 0  # a ratio to nothing says nothing; max_drop holds there too
     both = limit if isinstance(limit, Limit) else Limit.model_construct()
     checks: tuple[tuple[float | None, str, Callable[[float], bool]], ...] = (
         (limit.min, "is below {:g}", lambda bound: int8 >= bound),
         (limit.max, "is above {:g}", lambda bound: int8 <= bound),
         (both.max_drop, "drops by more than {:g}", lambda bound: base - int8 <= bound),
-        (both.min_ratio, "is below {:g} of fp32", lambda bound: int8 >= bound * base),
+        (both.min_ratio, "is below {:g} of fp32", lambda bound: no_ratio or int8 >= bound * base),
     )
     return "; ".join(words.format(bound) for bound, words, holds in checks if bound is not None and not holds(bound))
 
 
-def describe(limit: Bounds) -> str:
-    """Return a limit in a few signs."""
-    signs = {"min": "≥ {:g}", "max": "≤ {:g}", "max_drop": "drop ≤ {:g}", "min_ratio": "≥ {:g} of fp32"}
-    return ", ".join(signs[name].format(bound) for name, bound in limit.model_dump(exclude_none=True).items())
+def describe(limit: Mapping[str, float], times: float = 1) -> str:
+    """Return a limit in a few signs; ``times`` 100 where the metric's values are shown x100."""
+    signs = {
+        "min": f"≥ {times * limit.get('min', 0):g}",
+        "max": f"≤ {times * limit.get('max', 0):g}",
+        "max_drop": f"drop ≤ {times * limit.get('max_drop', 0):g}",
+        "min_ratio": f"≥ {limit.get('min_ratio', 0):g} of fp32",
+    }
+    return ", ".join(signs[name] for name in limit)
 
 
 def outputs_for(

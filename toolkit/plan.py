@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from toolkit.errors import NumericsError
 from toolkit.lower import Embedding, Linear, Lowered
 from toolkit.numerics.activations import Affine, Float, affine_u8, dequantize_u8, quantize_u8
 from toolkit.numerics.smooth import ALPHAS, smoothing_factors
@@ -67,13 +68,18 @@ class QuantPlan:
 
 
 def plan(lowered: Lowered, ranges: Ranges, rules: Quantization, track: Track = silent) -> QuantPlan:
-    """Decide every tensor of a lowered graph by the recipe's rules and what was observed."""
+    """Decide every tensor of a lowered graph by the recipe's rules and what was observed.
+
+    Raises NumericsError for a layer whose product is not finite on what was observed.
+    """
     families: dict[str, list[Linear]] = {}
     for linear in lowered.linears:
         families.setdefault(linear.input, []).append(linear)
     planned: dict[str, LinearPlan] = {}
     for name, family in track(families.items(), "plan int8 layers", len(families)):
-        planned |= {item.linear.name: item for item in _plan_family(family, ranges.activations[name], rules)}
+        with np.errstate(over="ignore", invalid="ignore"):  # _plan_linear refuses what overflows, by name
+            items = _plan_family(family, ranges.activations[name], rules)
+        planned |= {item.linear.name: item for item in items}
     return QuantPlan(
         linears=tuple(planned[linear.name] for linear in lowered.linears),
         embeddings=tuple(_plan_embedding(embedding, rules) for embedding in lowered.embeddings),
@@ -144,6 +150,12 @@ def _plan_linear(linear: Linear, treatment: Treatment, quantizer: Quantizer | No
         return LinearPlan(linear, treatment, None, None)
     weights = quantize_columns(_scaled_weight(linear, quantizer), treatment.weight_range)
     reference, measured = seen.sample @ linear.weight, _product(seen.sample, quantizer, weights)
+    if not (np.isfinite(reference).all() and np.isfinite(measured).all()):
+        raise NumericsError(
+            "a layer's product is not finite on calibration data",
+            where=linear.name,
+            hint="the float model itself overflows: try another checkpoint or look at this layer's weights",
+        )
     shift = (reference - measured).mean(0)
     bias = shift if linear.bias is None else linear.bias + shift
     return LinearPlan(

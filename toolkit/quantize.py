@@ -95,7 +95,7 @@ def write(quantized: Quantized, out: Path, *, replace: bool = False, keep_reject
         "the int8 model is not accurate enough, so no bundle was written",
         where=f"{quantized.job.source.name} for {quantized.job.recipe.name} on {report.dataset}",
         got=", ".join(f"{verdict.metric} {verdict.int8:g}" for verdict in failed),
-        expected=", ".join(f"{verdict.metric} {verdict.limit}" for verdict in failed),
+        expected=", ".join(f"{verdict.metric} {gate.describe(verdict.limit)}" for verdict in failed),
         hint=hint,
     )
 

@@ -21,7 +21,7 @@ MATRICES = hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=2, min_s
 
 
 def extremes_of_pairs(values: np.ndarray) -> tuple[int, int]:
-    """Return the least and the largest sum of a pair of products: a sum that is linear peaks at corners of [0, 255]²."""
+    """Return the least and the largest sum of a pair of products: a linear sum peaks at corners of [0, 255]²."""
     rows = [*values.astype(int), *([np.zeros(values.shape[1], int)] * (len(values) % 2))]
     sums = [
         a * one + b * two

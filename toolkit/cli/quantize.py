@@ -1,8 +1,10 @@
 """``edgequant quantize``: the main job, from a float model to a gated bundle and what to type next."""
 
+import os
 import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -12,13 +14,14 @@ from toolkit import quantize as job
 from toolkit.atomic import refuse_existing
 from toolkit.cli import terminal
 from toolkit.cli.report import gate_table
-from toolkit.errors import GateError
+from toolkit.errors import GateError, UsageError
 from toolkit.gate import require_labels
 from toolkit.runtime import cpu
 from toolkit.samples import Samples, default_set, load_samples, shipped_sets
 from toolkit.sources import DEMO_NAME, Source, SourceOptions, demo_model, open_source
 from toolkit.targets import Recipe, load_recipe, recipe_files
 
+ROLES = ("text", "text2", "label", "score")
 TERMINATED = 143  # 128 + SIGTERM
 
 
@@ -76,33 +79,52 @@ def run(args: Namespace) -> int:
     """Quantize, judge, write and report; exit 3 if the gate failed."""
     signal.signal(signal.SIGTERM, _terminate)
     recipe = load_recipe(args.target)
+    if args.model == "":
+        raise UsageError("the name of the model is empty", hint=f"leave it out to take {DEMO_NAME}")
     model = args.model or str(demo_model())
     name = args.name or (None if args.model else DEMO_NAME)
     if args.out is not None:
-        refuse_existing(args.out, replace=args.force)
+        _refuse_existing(args, args.out)
     options = SourceOptions(args.task, args.pooling, args.normalize, args.tokenizer, args.max_length, name)
     source = open_source(model, options)
     out = args.out or Path("out") / f"{source.name}-{recipe.name}"
-    refuse_existing(out, replace=args.force)
+    _refuse_existing(args, out)
     calibration, evaluation = _samples(args, source)
     made = job.quantize(job.Job(source, recipe, calibration, evaluation, args.threads), terminal.track)
     speeds = () if args.no_speed else _time(made)
     try:
         folder = job.write(made, out, replace=args.force, keep_rejected=args.keep_rejected)
     except GateError:
-        _report(args, made, speeds, None)
+        _report(args, made, speeds)
         raise
     archived = _archive(folder, args.archive)
-    _report(args, made, speeds, archived or folder)
+    _report(args, made, speeds, *(path for path in (folder, archived) if path))
     if not args.json:
         _next(source, recipe, folder)
     return 0
 
 
+def _refuse_existing(args: Namespace, out: Path) -> None:
+    refuse_existing(out, replace=args.force)
+    packed = archive.archive_path(out, args.archive) if args.archive else None
+    if packed is not None and os.path.lexists(packed) and (packed.is_dir() or not args.force):
+        hint = "choose another name" + ("" if packed.is_dir() else ", or say --force to replace it")
+        raise UsageError("the archive exists", where=packed, hint=hint)
+
+
+def _refuse(args: Namespace, out: Path) -> None:
+    refuse_existing(out, replace=args.force)
+    if args.archive and not args.force:
+        refuse_existing(_archive_of(out, args.archive), replace=False)
+
+
 def _samples(args: Namespace, source: Source) -> tuple[Samples, Samples]:
     default = default_set(source.task)
     calibration = load_samples(
-        args.calibration or default, "calibration", _columns_of(args, args.calibration), args.calibration_samples
+        args.calibration or default,
+        "calibration",
+        _columns_of(args, args.calibration, ("text", "text2")),
+        args.calibration_samples,
     )
     evaluation = load_samples(args.eval or default, "evaluation", _columns_of(args, args.eval), args.eval_samples)
     if args.eval is not None:
@@ -110,10 +132,12 @@ def _samples(args: Namespace, source: Source) -> tuple[Samples, Samples]:
     return calibration, evaluation
 
 
-def _columns_of(args: Namespace, spec: str | None) -> dict[str, str] | None:
-    """Return the columns that the user named: they are those of the user's own files."""
+def _columns_of(args: Namespace, spec: str | None, roles: Sequence[str] = ROLES) -> dict[str, str] | None:
+    """Return the columns that the user named: they are those of the user's own files that have columns."""
     shipped = spec is None or spec in {info.name for info in shipped_sets()}
-    return None if shipped else args.columns
+    if shipped or args.columns is None or str(spec).lower().endswith(".txt"):
+        return None
+    return {role: column for role, column in args.columns.items() if role in roles}
 
 
 def _time(made: job.Quantized) -> tuple[speed.Speed, ...]:
@@ -125,12 +149,16 @@ def _time(made: job.Quantized) -> tuple[speed.Speed, ...]:
 def _archive(folder: Path, compression: archive.Compression | None) -> Path | None:
     if compression is None:
         return None
-    out = folder.with_name(f"{folder.name}.tar.{compression}")
+    out = archive.archive_path(folder, compression)
     archive.write_archive(folder, out, compression)
     return out
 
 
-def _report(args: Namespace, made: job.Quantized, speeds: tuple[speed.Speed, ...], out: Path | None) -> None:
+def _archive_of(folder: Path, compression: archive.Compression) -> Path:
+    return folder.with_name(f"{folder.name}.tar.{compression}")
+
+
+def _report(args: Namespace, made: job.Quantized, speeds: tuple[speed.Speed, ...], *written: Path) -> None:
     report = made.report
     if args.json:
         timed = [vars(item) for item in speeds]
@@ -173,9 +201,8 @@ def _next(source: Source, recipe: Recipe, folder: Path) -> None:
 
 def _columns(text: str) -> dict[str, str]:
     pairs = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
-    roles = ("text", "text2", "label", "score")
-    if not pairs or len(pairs) != len(text.split(",")) or not set(pairs) <= set(roles):
-        raise ArgumentTypeError(f"{text!r} is not ROLE=COLUMN,… with the roles {', '.join(roles)}")
+    if not pairs or len(pairs) != len(text.split(",")) or not set(pairs) <= set(ROLES):
+        raise ArgumentTypeError(f"{text!r} is not ROLE=COLUMN,… with the roles {', '.join(ROLES)}")
     return pairs
 
 

@@ -3,7 +3,7 @@
 from rich.table import Table
 
 from toolkit.cli import terminal
-from toolkit.gate import GateReport, Verdict
+from toolkit.gate import GateReport, Verdict, describe
 
 TIMES_100 = ("spearman", "accuracy", "macro_f1", "label_flips")
 MARKS = {
@@ -23,7 +23,7 @@ def gate_table(report: GateReport, title: str) -> Table:
             verdict.metric + (" x100" if verdict.metric in TIMES_100 else ""),
             _number(verdict, verdict.fp32),
             _number(verdict, verdict.int8),
-            verdict.limit,
+            describe(verdict.limit, 100 if verdict.metric in TIMES_100 else 1),
             MARKS[verdict.outcome],
             verdict.note,
         )
@@ -35,4 +35,4 @@ def _number(verdict: Verdict, value: float | None) -> str:
         return ""
     if verdict.metric in TIMES_100:
         return f"{100 * value:.2f}"
-    return f"{value:.0f}" if verdict.metric == "finite" else f"{value:.4f}"
+    return f"{value:.0f}" if verdict.metric == "non_finite_rows" else f"{value:.4f}"

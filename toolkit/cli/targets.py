@@ -38,7 +38,7 @@ def run(args: Namespace) -> int:
 
 def _explanation(recipe: Recipe) -> list[str]:
     limits = [
-        f"  {task:15} {metric:12} {describe(limit)}"
+        f"  {task:15} {metric:12} {describe(limit.model_dump(exclude_none=True))}"
         for task in ("embedding", "classification")
         for metric, limit in recipe.gate.limits(task).items()
     ]

@@ -1,6 +1,7 @@
 """Models from the hub, and models that the builder does not know, by optimum: the extra ``export``."""
 
 import importlib.metadata
+import json
 import warnings
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def export(folder: Path, task: Task | None, out: Path) -> str:
     try:
         from optimum.exporters.onnx import main_export  # noqa: PLC0415 - an extra; it loads torch
     except ImportError as error:
-        what = "this model has to be exported by optimum, which cannot be imported"
+        what = f"a model of type {_model_type(folder)!r} has to be exported by optimum, which cannot be imported"
         raise MissingExtraError(what, where=folder, got=str(error), hint=_HINT) from error
     name = _TASKS[task or "embedding"]
     try:
@@ -49,6 +50,10 @@ def export(folder: Path, task: Task | None, out: Path) -> str:
         hint = "see whether `optimum-cli export onnx` can export it, and give edgequant its output"
         raise ModelError(f"optimum cannot export the model: {error}", where=folder, hint=hint) from error
     return importlib.metadata.version("optimum-onnx")
+
+
+def _model_type(folder: Path) -> str:
+    return str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", "unknown"))
 
 
 def download(hub_id: str) -> Path:

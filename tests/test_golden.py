@@ -1,0 +1,34 @@
+import hashlib
+
+import numpy as np
+import pytest
+
+from toolkit.golden import TEXTS, golden_vectors
+from toolkit.runtime.manifest import Golden
+
+
+def test_the_texts_are_fixed():
+    """Bundles of different versions can be compared by them; whoever changes them changes this line."""
+    digest = hashlib.sha256("\n".join(TEXTS).encode()).hexdigest()
+    assert digest == "e6e9cca2d4a231675c14fd2f977443294767b1df5e81568a244b3f5f7226ef3e"
+
+
+def test_the_texts_differ_in_what_matters():
+    assert len(set(TEXTS)) == len(TEXTS) == 8
+    lengths = [len(text.split()) for text in TEXTS]
+    assert min(lengths) == 1
+    assert max(lengths) > 64
+    assert any(not text.isascii() for text in TEXTS)
+    assert not any("\n" in text for text in TEXTS)
+
+
+@pytest.mark.parametrize(("task", "difference"), [("embedding", 0.02), ("classification", 0.5)])
+def test_vectors_of_a_model(task, difference):
+    outputs = np.random.default_rng(0).normal(size=(len(TEXTS), 3)).astype(np.float32)
+    golden = golden_vectors(outputs, task)
+    assert isinstance(golden, Golden)
+    assert golden.texts == TEXTS
+    assert (golden.min_cosine, golden.max_difference) == (0.999, difference)
+    np.testing.assert_allclose(golden.outputs, outputs, rtol=0, atol=5.1e-7)
+    assert all(number == round(number, 6) for row in golden.outputs for number in row)
+    assert golden == golden_vectors(outputs, task)
