@@ -239,7 +239,6 @@ def test_on_avx2_no_pair_of_weights_can_saturate(bert, target):
     assert {pair_bound_holds(values) for values in weights} == {target == "x86-avx2"}
 
 
-@pytest.mark.xfail(strict=True, reason="apply._constant takes an initializer of that name for its own")
 def test_merged_siblings_get_their_corrected_bias(bert):
     lowered, ranges, _ = bert
     made = plan(lowered, ranges, Quantization(rules=(INT8,)))
@@ -249,7 +248,6 @@ def test_merged_siblings_get_their_corrected_bias(bert):
         np.testing.assert_array_equal(matmul.inputs[6].const_value.numpy(), item.int8.bias)
 
 
-@pytest.mark.xfail(strict=True, reason="apply._constant takes an initializer of that name for its own")
 @pytest.mark.parametrize("taken", ["x.scale", "n.y.bias", "n.y.weight_scale"])
 def test_names_that_the_float_graph_has_already(taken):
     table = normal(0, 40, 6)
@@ -264,3 +262,43 @@ def test_names_that_the_float_graph_has_already(taken):
     found = run(int8, {"ids": IDS})
     np.testing.assert_array_equal(found["z"], table[IDS] + 7)
     require_emulated(made.linears[0], table[IDS], found["y"])
+
+
+def test_one_table_looked_up_twice():
+    nodes = [
+        node("Gather", ["table", "ids"], "a"),
+        node("Sub", ["last", "ids"], "mirrored"),
+        node("Gather", ["table", "mirrored"], "b"),
+        node("Sub", ["a", "b"], "y"),
+    ]
+    model = graph(nodes, {"table": normal(0, 40, 6), "last": np.array(39)}, {"ids": ["batch", "length"]})
+    made, int8 = quantized(model, TABLES)
+    rows = made.embeddings[0].rows
+    restored = rows.values.astype(np.float32) * rows.scale[:, None]
+    np.testing.assert_array_equal(run(int8, {"ids": IDS})["y"], restored[IDS] - restored[39 - IDS])
+    tables = [value.const_value for value in int8.graph.initializers.values() if value.const_value.shape == (40, 6)]
+    assert [tensor.dtype for tensor in tables] == [ir.DataType.INT8]  # once, not twice
+
+
+def test_a_table_that_a_product_needs_too():
+    """Tied weights: what is multiplied with keeps its own numbers, and the lookup takes the s8 rows."""
+    nodes = [
+        node("Gather", ["table", "ids"], "x"),
+        node("Transpose", ["table"], "t", perm=[1, 0]),
+        node("MatMul", ["x", "t"], "y"),
+    ]
+    table = normal(0, 40, 6)
+    made, int8 = quantized(graph(nodes, {"table": table}, {"ids": ["batch", "length"]}), INT8, TABLES)
+    rows = made.embeddings[0].rows
+    restored = (rows.values * rows.scale[:, None]).astype(np.float32)
+    require_emulated(made.linears[0], restored[IDS], run(int8, {"ids": IDS})["y"])
+
+
+def test_a_sentence_does_not_depend_on_its_batch(bert):
+    lowered, ranges, feeds = bert
+    int8 = apply(lowered, plan(lowered, ranges, Quantization(rules=(INT8, TABLES))))
+    (together,) = run(int8, feeds[0]).values()
+    assert len(together) > 3
+    for number in range(3):
+        (alone,) = run(int8, {name: values[number : number + 1] for name, values in feeds[0].items()}).values()
+        np.testing.assert_allclose(alone[0], together[number], rtol=0, atol=1e-4)

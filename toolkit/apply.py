@@ -53,6 +53,7 @@ class _Applier:
         self._nodes = {str(node.name): node for node in graph}
         self._values = {str(value.name): value for node in graph for value in node.outputs}
         self._values |= {str(value.name): value for value in graph.inputs}
+        self._constants: dict[str, ir.Value] = {}
         self._quantized: dict[str, tuple[Quantizer, tuple[ir.Value, ir.Value, ir.Value]]] = {}
 
     def run(self, plan: QuantPlan) -> None:
@@ -118,12 +119,14 @@ class _Applier:
         self._values[output] = new
 
     def _constant(self, name: str, array: npt.NDArray[Any]) -> ir.Value:
-        known = self._graph.initializers.get(name)
-        if known is not None:
-            return known
-        value = ir.val(name, const_value=ir.tensor(np.ascontiguousarray(array), name=name))
-        self._graph.register_initializer(value)
-        return value
+        if name not in self._constants:
+            free = name
+            while free in self._graph.initializers or free in self._values:
+                free += "_int8"  # a float constant that is called so is another one: the merged layers' bias is
+            value = ir.val(free, const_value=ir.tensor(np.ascontiguousarray(array), name=free))
+            self._graph.register_initializer(value)
+            self._constants[name] = value
+        return self._constants[name]
 
 
 def _gather(tape: ir.tape.Tape, table: ir.Value, indices: ir.Value | None, name: str) -> ir.Value:

@@ -87,6 +87,4 @@ def _rename(beside: Path, out: Path) -> None:
     finally:
         if not os.path.lexists(out):  # an error or a signal came between the two: what stood there comes back
             (old / out.name).rename(out)
-        if not os.path.lexists(out):  # stopped between the two: what was there stays
-            (old / out.name).rename(out)
         shutil.rmtree(old, ignore_errors=True)

@@ -98,6 +98,13 @@ def test_gemm(transposed, bias):
     check(model, linear)
 
 
+def test_gemm_is_not_transposed_unless_it_says_so():
+    square = integers(1, 4, 4)
+    model = graph([node("Gemm", ["x", "w"], "y")], {"w": square})
+    np.testing.assert_array_equal(only(model).weight, square)
+    check(model, only(model))
+
+
 @pytest.mark.parametrize("attributes", [{"alpha": 2.0}, {"beta": 0.5}, {"transA": 1}], ids=str)
 def test_gemm_that_is_more_than_a_linear_layer(attributes):
     assert find_linears(graph([node("Gemm", ["x", "w", "b"], "y", **attributes)], {"w": W, "b": B}).graph) == ()

@@ -95,10 +95,10 @@ def run(args: Namespace) -> int:
     try:
         folder = job.write(made, out, replace=args.force, keep_rejected=args.keep_rejected)
     except GateError:
-        _report(args, made, speeds)
+        _report(args, made, speeds, None, None)
         raise
     archived = _archive(folder, args.archive)
-    _report(args, made, speeds, *(path for path in (folder, archived) if path))
+    _report(args, made, speeds, folder, archived)
     if not args.json:
         _next(source, recipe, folder)
     return 0
@@ -110,12 +110,6 @@ def _refuse_existing(args: Namespace, out: Path) -> None:
     if packed is not None and os.path.lexists(packed) and (packed.is_dir() or not args.force):
         hint = "choose another name" + ("" if packed.is_dir() else ", or say --force to replace it")
         raise UsageError("the archive exists", where=packed, hint=hint)
-
-
-def _refuse(args: Namespace, out: Path) -> None:
-    refuse_existing(out, replace=args.force)
-    if args.archive and not args.force:
-        refuse_existing(_archive_of(out, args.archive), replace=False)
 
 
 def _samples(args: Namespace, source: Source) -> tuple[Samples, Samples]:
@@ -154,34 +148,31 @@ def _archive(folder: Path, compression: archive.Compression | None) -> Path | No
     return out
 
 
-def _archive_of(folder: Path, compression: archive.Compression) -> Path:
-    return folder.with_name(f"{folder.name}.tar.{compression}")
-
-
-def _report(args: Namespace, made: job.Quantized, speeds: tuple[speed.Speed, ...], *written: Path) -> None:
+def _report(
+    args: Namespace, made: job.Quantized, speeds: tuple[speed.Speed, ...], folder: Path | None, archived: Path | None
+) -> None:
     report = made.report
     if args.json:
-        timed = [vars(item) for item in speeds]
-        terminal.print_json({"out": None if out is None else str(out), "gate": report.as_dict(), "speed": timed})
+        written = {name: None if path is None else str(path) for name, path in (("out", folder), ("archive", archived))}
+        terminal.print_json({**written, "gate": report.as_dict(), "speed": [vars(item) for item in speeds]})
         return
     terminal.print_table(gate_table(report, f"{made.job.source.name} for {made.job.recipe.name}"))
-    terminal.out().print("\n".join(_facts(made, speeds, out)), soft_wrap=True)
+    lines = ["", *_facts(made, speeds)]
+    lines += [f"{name:9} {path}" for name, path in (("bundle", folder), ("archive", archived)) if path]
+    terminal.out().print("\n".join(lines), soft_wrap=True)
 
 
-def _facts(made: job.Quantized, speeds: tuple[speed.Speed, ...], out: Path | None) -> list[str]:
+def _facts(made: job.Quantized, speeds: tuple[speed.Speed, ...]) -> list[str]:
     content = made.content
     layers = content.plan.linears
     int8 = sum(layer.int8 is not None for layer in layers)
     ratios = "  ".join(f"{item.ratio:.2f}x at {item.batch}x{item.length}" for item in speeds)
     lines = [
-        "",
         f"size      {len(made.fp32) / 1e6:.1f} MB → {len(content.model) / 1e6:.1f} MB",
         f"layers    {int8} of {len(layers)} linear layers in int8 (edgequant inspect tells why)",
     ]
     if ratios:
         lines.append(f"speed-up  {ratios} (batch x tokens; CPU time of one thread, on this CPU)")
-    if out is not None:
-        lines.append(f"bundle    {out}")
     return lines
 
 
