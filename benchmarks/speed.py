@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import onnx
 import onnx_ir as ir
@@ -31,7 +32,7 @@ from toolkit.metrics import Float
 from toolkit.runtime.manifest import ModelInfo, SessionInfo
 from toolkit.runtime.session import Session
 from toolkit.samples import Samples, load_samples
-from toolkit.sources import DEMO_NAME, Source, SourceOptions, demo_model, open_source
+from toolkit.sources import DEMO_NAME, Pooling, Source, SourceOptions, demo_model, open_source
 from toolkit.targets import load_recipe
 
 ALIKE = ("cosine_mean", "cosine_p1", "cosine_min")
@@ -177,9 +178,8 @@ def _variant(name: str, model: bytes, session: SessionInfo, report: gate.GateRep
 
 def _as_demo(built: Source) -> SourceOptions:
     """Return what the export of the transformer alone lacks of the sentence-transformers model."""
-    return SourceOptions(
-        task="embedding", pooling=built.pooling, normalize=built.normalize, max_length=built.max_length
-    )
+    pooling = next(mode for mode in get_args(Pooling) if mode == built.pooling)
+    return SourceOptions(task="embedding", pooling=pooling, normalize=built.normalize, max_length=built.max_length)
 
 
 def _median_ratio(rounds: Sequence[Sequence[float]], base: int, index: int) -> float:

@@ -1,16 +1,19 @@
 """Tiny random models on disk, and running a source: shared by the tests of several stages."""
 
+import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from toolkit.sources import Source
+from toolkit.paths import data_folder
+from toolkit.sources import Source, SourceOptions, open_source
 
 WORDS = [
     "the",
@@ -168,3 +171,68 @@ def feed(source: Source, texts: list[str], length: int = 0) -> dict[str, np.ndar
 def outputs(source: Source, texts: list[str], length: int = 0) -> np.ndarray:
     """Return what the source's graph gives for a batch of texts."""
     return np.asarray(session(source).run([source.output], feed(source, texts, length))[0])
+
+
+def tiny_tokenizer_of(pad_id: int) -> Tokenizer:
+    """Return the tiny tokenizer with the padding token moved to another place below 5, as RoBERTa's is at 1."""
+    order = [*VOCABULARY[1 : pad_id + 1], VOCABULARY[0], *VOCABULARY[pad_id + 1 :]]
+    tokenizer = json.loads(tiny_tokenizer().to_str())
+    places = {word: place for place, word in enumerate(order)}
+    tokenizer["model"]["vocab"] = places
+    tokenizer["padding"]["pad_id"] = pad_id
+    for token in tokenizer["added_tokens"]:
+        token["id"] = places[token["content"]]
+    for token in tokenizer["post_processor"]["special_tokens"].values():
+        token["ids"] = [places[token["id"]]]
+    return Tokenizer.from_str(json.dumps(tokenizer))
+
+
+POOLER_SCALE = np.float32(0.05)
+
+
+def sentiment_probe(folder: Path, demo: Path) -> Path:
+    """Write a classifier of real weights: ``demo``'s encoder, and a head fitted to the calibration rows' labels.
+
+    The pooler is a small multiple of the identity, where tanh is all but linear; the classifier is ridge regression
+    on what it gives for the first token. No row of the evaluation set is looked at.
+    """
+    with (data_folder("calibration") / "vader-sentiment" / "calibration.csv").open(
+        encoding="utf-8", newline=""
+    ) as file:
+        rows = list(csv.DictReader(file))
+    source = open_source(str(demo), SourceOptions(pooling="cls", normalize=False))
+    texts = [row["text"] for row in rows]
+    pooled = np.tanh(POOLER_SCALE * _first_tokens(source, texts))
+    classifier, bias = _ridge(pooled, np.array([1.0 if row["label"] == "positive" else -1.0 for row in rows]))
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {f"bert.{name}": tensor for name, tensor in load_file(demo / "model.safetensors").items()}
+    width = pooled.shape[1]
+    weights |= {
+        "bert.pooler.dense.weight": POOLER_SCALE * np.eye(width, dtype=np.float32),
+        "bert.pooler.dense.bias": np.zeros(width, np.float32),
+        "classifier.weight": np.stack([-classifier, classifier]).astype(np.float32),
+        "classifier.bias": np.array([-bias, bias], np.float32),
+    }
+    save_file(weights, folder / "model.safetensors")
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(demo / name, folder / name)
+    labels = {"0": "negative", "1": "positive"}
+    change_json(folder / "config.json", architectures=["BertForSequenceClassification"], id2label=labels, label2id=None)
+    return folder
+
+
+def _first_tokens(source: Source, texts: list[str]) -> np.ndarray:
+    order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+    run = session(source)
+    parts = [order[start : start + 16] for start in range(0, len(order), 16)]
+    found = [run.run([source.output], feed(source, [texts[place] for place in part]))[0] for part in parts]
+    back = np.argsort(order)
+    return np.asarray(np.concatenate(found)[back], np.float32)
+
+
+def _ridge(features: np.ndarray, targets: np.ndarray, strength: float = 1.0) -> tuple[np.ndarray, float]:
+    """Return weights [K] and bias of ridge regression of targets [N] on features [N, K], features centred."""
+    mean, centre = features.mean(0, dtype=np.float64), targets.mean()
+    x = features - mean
+    weights = np.linalg.solve(x.T @ x + strength * len(x) * x.var() * np.eye(x.shape[1]), x.T @ (targets - centre))
+    return weights, float(centre - mean @ weights)

@@ -195,6 +195,8 @@ def _verdicts(measured: Measured, limits: Mapping[str, Bounds]) -> Iterator[Verd
         outcome: Outcome = "pass"
         if int8 is None:
             outcome = "not measured"
+        elif not np.isfinite(int8):
+            outcome, broken = "fail", "is no number"
         elif limit is None:
             outcome = "no limit"
         elif broken:

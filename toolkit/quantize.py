@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 
 from toolkit import gate
@@ -86,7 +87,7 @@ def write(quantized: Quantized, out: Path, *, replace: bool = False, keep_reject
         write_bundle(out, quantized.content, replace=replace)
         return out
     hint = "give more or other calibration texts, or say --keep-rejected to look at the bundle"
-    if keep_rejected:
+    if keep_rejected and np.isfinite(quantized.content.golden.outputs).all():  # JSON holds no NaN
         rejected = out.with_name(f"{out.name}.rejected")
         write_bundle(rejected, quantized.content, replace=True)
         hint = f"the rejected bundle is {rejected}"

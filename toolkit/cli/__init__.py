@@ -32,13 +32,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, (what, module) in COMMANDS.items():
         described = subparsers.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
         if name in arguments[:1]:
-            described.set_defaults(run=_configured(described, name, module))
+            try:
+                described.set_defaults(run=_configured(described, name, module))
+            except MissingExtraError as missing:  # its arguments are not known, so none of them can be called wrong
+                return failures.run_command(argparse.Namespace(run=_raising(missing)))
     commands.register(subparsers)
     return failures.run_command(parser.parse_args(arguments))
 
 
 def _configured(parser: argparse.ArgumentParser, name: str, module: str) -> Callable[[argparse.Namespace], int]:
-    """Add the command's arguments to its parser and return what runs it."""
+    """Add the command's arguments to its parser and return what runs it; MissingExtraError without its packages."""
     try:
         command = import_module(f"toolkit.cli.{module}")
     except ModuleNotFoundError as error:
@@ -46,7 +49,7 @@ def _configured(parser: argparse.ArgumentParser, name: str, module: str) -> Call
             f"`edgequant {name}` needs the package {error.name}, which is not installed",
             hint="pip install 'edgequant[quantize]'",
         )
-        return _raising(missing)
+        raise missing from None
     command.configure(parser)
     run: Callable[[argparse.Namespace], int] = command.run
     return run

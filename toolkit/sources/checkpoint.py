@@ -1,50 +1,21 @@
 """A folder of config.json and safetensors, of a family that the builder knows, as a float ONNX graph."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-
 import onnx_ir as ir
 
 import toolkit
 from toolkit.errors import ModelError
-from toolkit.sources import bert
-from toolkit.sources.draft import Draft, pooling_of, refuse_pooling
-from toolkit.sources.encoder import EncoderBuilder, EncoderConfig, read_encoder_config
+from toolkit.sources.draft import Draft, refuse_pooling
+from toolkit.sources.encoder import EncoderBuilder
+from toolkit.sources.families import FAMILIES
 from toolkit.sources.files import Fields, Files
-from toolkit.sources.heads import normalize, pool
+from toolkit.sources.heads import finish_embedding, tail_of
 from toolkit.sources.labels import read_labels
 from toolkit.sources.options import SourceOptions
 from toolkit.sources.sentence_transformers import Modules
+from toolkit.sources.sequence_head import classify
 from toolkit.sources.source import Task
 from toolkit.sources.weights import INDEX, SINGLE, Weights
 from toolkit.sources.writer import IR_VERSION, GraphWriter, new_graph, set_output
-
-
-@dataclass(frozen=True)
-class Family:
-    """How the checkpoints of one model_type are read.
-
-    ``prefix`` stands before the names of the encoder's tensors in a checkpoint that has a head.
-    """
-
-    prefix: str
-    inputs: tuple[str, ...]
-    config: Callable[[Fields], EncoderConfig]
-    encoder: Callable[[EncoderBuilder, Mapping[str, ir.Value]], ir.Value]
-    classifier: Callable[[EncoderBuilder, ir.Value, int], ir.Value]
-    classifier_weight: str  # [labels, hidden]
-
-
-FAMILIES = {
-    "bert": Family(
-        "bert.",
-        bert.INPUTS,
-        read_encoder_config,
-        bert.build_encoder,
-        bert.build_classifier,
-        "classifier.weight",
-    ),
-}
 
 
 def is_buildable(files: Files, config: Fields) -> bool:
@@ -67,14 +38,14 @@ def build(files: Files, config: Fields, modules: Modules | None, options: Source
     tokens = family.encoder(builder, inputs)
     model = ir.Model(graph, ir_version=IR_VERSION, producer_name="edgequant", producer_version=toolkit.__version__)
     if task == "classification":
-        labels, several = read_labels(config, weights.rows(family.classifier_weight))
-        set_output(graph, family.classifier(builder, tokens, len(labels)), "logits", len(labels))
+        labels, several = read_labels(config, weights.rows(f"{family.head.output}.weight"))
+        set_output(graph, classify(builder, tokens, family.head, len(labels)), "logits", len(labels))
         return Draft(model, task, "logits", "edgequant", labels=labels, multi_label=several)
-    pooling, unit = pooling_of(modules, options)
-    pooled = pool(builder.writer, tokens, inputs["attention_mask"], pooling)
-    pooled = normalize(builder.writer, pooled) if unit else pooled
-    set_output(graph, pooled, "sentence_embedding", sizes.hidden)
-    return Draft(model, task, "sentence_embedding", "edgequant", pooling=pooling, normalize=unit)
+    tail = tail_of(modules, options)
+    pooled, size = finish_embedding(builder.writer, tokens, sizes.hidden, inputs["attention_mask"], tail)
+    set_output(graph, pooled, "sentence_embedding", size)
+    name, unit = tail.pooling_name, tail.normalizes
+    return Draft(model, task, "sentence_embedding", "edgequant", pooling=name, normalize=unit)
 
 
 def _task(config: Fields, modules: Modules | None, options: SourceOptions) -> Task:

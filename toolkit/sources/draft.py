@@ -6,8 +6,7 @@ import onnx_ir as ir
 
 from toolkit.errors import UsageError
 from toolkit.sources.options import SourceOptions
-from toolkit.sources.sentence_transformers import Modules
-from toolkit.sources.source import Pooling, Task
+from toolkit.sources.source import Task
 
 
 @dataclass(frozen=True)
@@ -20,15 +19,8 @@ class Draft:
     built_by: str
     labels: tuple[str, ...] = ()
     multi_label: bool = False
-    pooling: Pooling | None = None
+    pooling: str | None = None
     normalize: bool = False
-
-
-def pooling_of(modules: Modules | None, options: SourceOptions) -> tuple[Pooling, bool]:
-    """Return pooling and normalization of an encoder: the user's word, modules.json, the mean."""
-    pooling = options.pooling or (modules.pooling if modules else "mean")
-    normalize = options.normalize if options.normalize is not None else bool(modules and modules.normalize)
-    return pooling, normalize
 
 
 def refuse_pooling(options: SourceOptions, reason: str) -> None:

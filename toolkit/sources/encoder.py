@@ -4,45 +4,20 @@ Architecture: Vaswani et al. 2017 (arXiv 1706.03762) in the post-norm form of BE
 numerics follow transformers' ``modeling_bert.py``. Shapes: b batch, s sequence, h hidden, n heads, d = h/n.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
-from toolkit.errors import ModelError
-from toolkit.sources.files import Fields
-from toolkit.sources.weights import Weights
+from toolkit.sources.config import ACTIVATIONS, EncoderConfig
+from toolkit.sources.weights import Array, Weights
 from toolkit.sources.writer import GraphWriter
-
-# hidden_act of config.json: the operator, and how Gelu approximates (transformers/activations.py).
-_ACTIVATIONS = {
-    "gelu": ("Gelu", "none"),
-    "gelu_python": ("Gelu", "none"),
-    "gelu_new": ("Gelu", "tanh"),
-    "gelu_fast": ("Gelu", "tanh"),
-    "gelu_pytorch_tanh": ("Gelu", "tanh"),
-    "relu": ("Relu", ""),
-}
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """The sizes and constants of one encoder."""
-
-    hidden: int
-    layers: int
-    heads: int
-    intermediate: int
-    vocabulary: int
-    positions: int
-    token_types: int
-    activation: str
-    epsilon: float
 
 
 @dataclass(frozen=True)
 class LayerNames:
-    """What a checkpoint calls the modules of one layer; ``{}`` is the number of the layer.
+    """What a checkpoint calls the modules of one layer; ``{}``, if it is there, is the number of the layer.
 
     The graph uses the names of BERT whatever the family, so that reports and rules read the same.
     """
@@ -57,34 +32,6 @@ class LayerNames:
     output_norm: str
 
 
-def read_encoder_config(fields: Fields) -> EncoderConfig:
-    """Read BERT's keys of config.json; ModelError where they ask for what the builder does not do."""
-    kind = fields.text("position_embedding_type", "absolute")
-    if kind != "absolute":
-        raise _unsupported(fields, "position_embedding_type", kind, "absolute")
-    for name in ("is_decoder", "add_cross_attention"):
-        if fields.flag(name, default=False):
-            raise _unsupported(fields, name, "true", "false: an encoder")
-    activation = fields.text("hidden_act", "gelu")
-    if activation not in _ACTIVATIONS:
-        raise _unsupported(fields, "hidden_act", activation, ", ".join(_ACTIVATIONS))
-    config = EncoderConfig(
-        hidden=fields.integer("hidden_size", minimum=1),
-        layers=fields.integer("num_hidden_layers", minimum=1),
-        heads=fields.integer("num_attention_heads", minimum=1),
-        intermediate=fields.integer("intermediate_size", minimum=1),
-        vocabulary=fields.integer("vocab_size", minimum=1),
-        positions=fields.integer("max_position_embeddings", minimum=1),
-        token_types=fields.integer("type_vocab_size", 2, minimum=1),
-        activation=activation,
-        epsilon=fields.number("layer_norm_eps", 1e-12),
-    )
-    if config.hidden % config.heads:
-        got = f"{config.hidden} and {config.heads}"
-        raise ModelError("num_attention_heads does not divide hidden_size", where=fields.path, got=got)
-    return config
-
-
 class EncoderBuilder:
     """Writes the parts of one encoder into one graph, taking its weights as it goes."""
 
@@ -92,29 +39,40 @@ class EncoderBuilder:
         self.writer = writer
         self.weights = weights
         self.config = config
+        self._homes: dict[str, str] = {}  # module of the checkpoint: the first scope that uses it
+        self._length: ir.Value | None = None
 
     def linear(self, x: ir.Value, source: str, scope: str, sizes: tuple[int, int], scale: float = 1.0) -> ir.Value:
         """Append x·Wᵀ + b as MatMul and Add; ``sizes`` are (in, out), ``scale`` goes into both weights."""
-        weight = self.weights.take(f"{source}.weight", (sizes[1], sizes[0])).T * np.float32(scale)
-        bias = self.weights.take(f"{source}.bias", (sizes[1],)) * np.float32(scale)
-        product = self.writer.op(f"{scope}/MatMul", [x, self.writer.constant(f"{scope}.weight", weight)])
-        return self.writer.op(f"{scope}/Add", [product, self.writer.constant(f"{scope}.bias", bias)], result=scope)
+        weight = self._parameter(source, scope, "weight", lambda name: self._matrix(name, sizes) * np.float32(scale))
+        bias = self._parameter(
+            source, scope, "bias", lambda name: self.weights.take(name, sizes[1:]) * np.float32(scale)
+        )
+        product = self.writer.op(f"{scope}/MatMul", [x, weight])
+        return self.writer.op(f"{scope}/Add", [product, bias], result=scope)
 
-    def norm(self, x: ir.Value, source: str, scope: str) -> ir.Value:
-        """Append a layer normalization over the last axis."""
-        size = (self.config.hidden,)
+    def norm(self, x: ir.Value, source: str, scope: str, size: int = 0) -> ir.Value:
+        """Append a layer normalization over the last axis, of ``size``, else of the hidden size."""
+        shape = (size or self.config.hidden,)
         scale, bias = (
-            self.writer.constant(f"{scope}.{part}", self.weights.take(f"{source}.{part}", size))
+            self._parameter(source, scope, part, lambda name: self.weights.take(name, shape))
             for part in ("weight", "bias")
         )
         attributes = {"axis": -1, "epsilon": self.config.epsilon}
         return self.writer.op(f"{scope}/LayerNormalization", [x, scale, bias], attributes, result=scope)
 
-    def lookup(self, ids: ir.Value, name: str, rows: int) -> ir.Value:
-        """Append a Gather of rows of an embedding table: [b, s] -> [b, s, h]."""
-        scope = name.removesuffix(".weight")
-        table = self.writer.constant(name, self.weights.take(name, (rows, self.config.hidden)))
-        return self.writer.op(f"{scope}/Gather", [table, ids], result=scope)
+    def lookup(self, ids: ir.Value, scope: str, table: Array) -> ir.Value:
+        """Append a Gather of rows of an embedding table: [b, s] -> [b, s, width]."""
+        return self.writer.op(f"{scope}/Gather", [self.writer.constant(f"{scope}.weight", table), ids], result=scope)
+
+    def _matrix(self, name: str, sizes: tuple[int, int]) -> Array:
+        return self.weights.take(name, (sizes[1], sizes[0])).T
+
+    def _parameter(self, source: str, scope: str, part: str, make: Callable[[str], Array]) -> ir.Value:
+        """Return an initializer made of the tensor ``source.part``: one, however many scopes share the tensor."""
+        name = f"{self._homes.setdefault(source, scope)}.{part}"
+        known = self.writer.graph.initializers.get(name)
+        return self.writer.constant(name, make(f"{source}.{part}")) if known is None else known
 
     def attention_bias(self, mask: ir.Value) -> ir.Value:
         """Append what is added to the scores, 0 for text and the lowest float for padding: [b, 1, 1, s].
@@ -128,6 +86,18 @@ class EncoderBuilder:
         lowest = constant("lowest", np.array(np.finfo(np.float32).min))
         return op(f"{scope}/Mul", [absent, lowest], result=scope)
 
+    def length(self, ids: ir.Value) -> ir.Value:
+        """Return the length of the sequences, [1] of int64; the one node for it is appended at the first call."""
+        if self._length is None:
+            self._length = self.writer.op("sequence/Shape", [ids], {"start": 1, "end": 2})
+        return self._length
+
+    def stack(self, x: ir.Value, bias: ir.Value, names: LayerNames) -> ir.Value:
+        """Append all layers, with ``bias`` added to the scores of each: [b, s, h] -> [b, s, h]."""
+        for number in range(self.config.layers):
+            x = self.layer(x, bias, names, number)
+        return x
+
     def layer(self, x: ir.Value, bias: ir.Value, names: LayerNames, number: int) -> ir.Value:
         """Append layer ``number``: [b, s, h] -> [b, s, h]."""
         c, scope = self.config, f"encoder.layer.{number}"
@@ -138,7 +108,7 @@ class EncoderBuilder:
         y = self.writer.op(f"{scope}.attention.output/Add", [y, x])
         x = self.norm(y, names.attention_norm.format(number), f"{scope}.attention.output.LayerNorm")
         y = self.linear(x, names.intermediate.format(number), f"{scope}.intermediate.dense", (c.hidden, c.intermediate))
-        kind, approximate = _ACTIVATIONS[c.activation]
+        kind, approximate = ACTIVATIONS[c.activation]
         attributes = {"approximate": approximate} if approximate else None
         y = self.writer.op(f"{scope}.intermediate/{kind}", [y], attributes, result=f"{scope}.intermediate")
         y = self.linear(y, names.output.format(number), f"{scope}.output.dense", (c.intermediate, c.hidden))
@@ -168,8 +138,3 @@ class EncoderBuilder:
         context = op(f"{scope}.context/MatMul", [share, value])
         context = op(f"{scope}.context/Transpose", [context], {"perm": (0, 2, 1, 3)})
         return op(f"{scope}.context/Reshape", [context, merge], result=f"{scope}.context")
-
-
-def _unsupported(fields: Fields, key: str, got: str, expected: str) -> ModelError:
-    hint = "export the model to ONNX (optimum-cli export onnx) and give edgequant that folder"
-    return ModelError(f"{key} = {got} is not supported by the builder", where=fields.path, expected=expected, hint=hint)

@@ -9,13 +9,13 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped,u
 from onnx_ir.passes.common import RemoveInitializersFromInputsPass, RemoveUnusedNodesPass, ShapeInferencePass
 
 from toolkit.errors import ModelError, NumericsError
-from toolkit.sources.draft import Draft, pooling_of, refuse_pooling
+from toolkit.sources.draft import Draft, refuse_pooling
 from toolkit.sources.files import Fields, Files
-from toolkit.sources.heads import normalize, pool
+from toolkit.sources.heads import finish_embedding, normalize, tail_of
 from toolkit.sources.labels import read_labels
 from toolkit.sources.options import SourceOptions
 from toolkit.sources.sentence_transformers import Modules
-from toolkit.sources.source import Pooling, Task
+from toolkit.sources.source import Task
 from toolkit.sources.writer import GraphWriter, set_output
 
 NAMES = ("onnx/model.onnx", "model.onnx")
@@ -157,20 +157,21 @@ def _last_axis(output: ir.Value, task: Task, path: Path) -> int:
 
 def _finish_embedding(
     graph: ir.Graph, output: ir.Value, modules: Modules | None, options: SourceOptions
-) -> tuple[Pooling | None, bool]:
+) -> tuple[str | None, bool]:
     """Append what is missing; return appended pooling and appended normalization."""
     writer, shape = GraphWriter(graph), tuple(output.shape or ())
     if len(shape) == 2:
         if options.pooling:
             refuse_pooling(options, "the ONNX model gives sentence embeddings already")
-        pooling, unit = None, bool(options.normalize)
-    else:
-        mask = next(value for value in graph.inputs if value.name == "attention_mask")
-        pooling, unit = pooling_of(modules, options)
-        output = pool(writer, output, mask, pooling)
-    output = normalize(writer, output) if unit else output
-    set_output(graph, output, "sentence_embedding", cast(int, shape[-1]))
-    return pooling, unit
+        unit = bool(options.normalize)
+        output = normalize(writer, output) if unit else output
+        set_output(graph, output, "sentence_embedding", cast(int, shape[-1]))
+        return None, unit
+    mask = next(value for value in graph.inputs if value.name == "attention_mask")
+    tail = tail_of(modules, options)
+    output, size = finish_embedding(writer, output, cast(int, shape[-1]), mask, tail)
+    set_output(graph, output, "sentence_embedding", size)
+    return tail.pooling_name, tail.normalizes
 
 
 def _described(value: ir.Value) -> str:

@@ -27,7 +27,7 @@ class Source:
     pad_id: int
     labels: tuple[str, ...]  # of classification, in the order of the logits
     multi_label: bool  # sigmoid per label instead of one softmax
-    pooling: Pooling | None  # what was put into the graph; None where the graph came with it
-    normalize: bool
+    pooling: str | None  # put into the graph: a Pooling, or several as in "cls+mean"; None where the graph came with it
+    normalize: bool  # put into the graph, as its last step
     digest: str  # sha256 over the files that were read
     built_by: str  # "edgequant", "onnx file" or "optimum VERSION"

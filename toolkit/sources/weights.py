@@ -18,10 +18,13 @@ Array = npt.NDArray[np.float32]
 
 
 class Weights:
-    """The tensors of one model. ``prefix`` is put before a name where the checkpoint has it there."""
+    """The tensors of one model. ``prefix`` is put before a name where the checkpoint has it there.
 
-    def __init__(self, files: Files, prefix: str) -> None:
-        self._homes = _homes(files)
+    ``folder``, which ends with a slash, is where the files lie below the model's own.
+    """
+
+    def __init__(self, files: Files, prefix: str, folder: str = "") -> None:
+        self._homes = _homes(files, folder)
         self._prefix = prefix
 
     def __contains__(self, name: str) -> bool:
@@ -72,20 +75,22 @@ class Weights:
         )
 
 
-def _homes(files: Files) -> dict[str, Path]:
+def _homes(files: Files, folder: str) -> dict[str, Path]:
     """Return the file of each tensor: of one file, or of the shards that the index names."""
-    single = files.find(SINGLE)
+    single = files.find(folder + SINGLE)
     if single is not None:
         shards = [single]
     else:
-        index = files.fields(INDEX)
+        index = files.fields(folder + INDEX)
         table = index.values.get("weight_map") if index else None
         if index is None or not isinstance(table, dict) or not table:
-            raise ModelError("no weights found", where=files.roots[0], expected=f"{SINGLE} or {INDEX}")
+            hint = "load the model in Python and save it again: older libraries wrote other files"
+            where, expected = files.roots[0] / folder, f"{SINGLE} or {INDEX}"
+            raise ModelError("no weights found", where=where, expected=expected, hint=hint)
         shards = [index.path.parent / str(name) for name in sorted(set(table.values()))]
     homes: dict[str, Path] = {}
     for path in shards:
-        with _open(files.take(path)) as file:
+        with _open(files.take(path, folder + path.name)) as file:
             homes.update(dict.fromkeys(file.keys(), path))
     if not homes:
         raise ModelError("the file holds no tensors", where=shards[0])
