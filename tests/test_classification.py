@@ -38,16 +38,17 @@ def quantized(capsys, model: Path, out: Path, *more: str) -> dict[str, dict[str,
 
 def test_a_sentiment_probe_on_the_shipped_set(demo, tmp_path, capsys):
     model = sentiment_probe(tmp_path / "probe", demo)
-    samples = ("--calibration-samples", "150", "--eval-samples", "400")
-    found = quantized(capsys, model, tmp_path / "b", *samples)
-    assert found["accuracy"]["fp32"] > 0.6  # chance gives 0.5 ± 0.025
+    # All rows, because a probe has small margins: 2 % of its labels flip, which 400 rows show as anything from
+    # 1 to 3.3 %, on either side of the recipe's limit.
+    found = quantized(capsys, model, tmp_path / "b")
+    assert found["accuracy"]["fp32"] > 0.65  # chance gives 0.5 ± 0.013
     assert found["accuracy"]["int8"] >= found["accuracy"]["fp32"] - 0.01
     assert found["label_flips"]["int8"] <= 0.03
     # What the gate counted is what the shipped runtime says.
-    rows = load_samples("vader-sentiment", "evaluation", limit=400)
+    rows = load_samples("vader-sentiment", "evaluation")
     said = [best.label for (best, *_) in load(tmp_path / "b", threads=2).classify(rows.texts)]
     right = sum(label == gold for label, gold in zip(said, rows.labels, strict=True))
-    assert right / 400 == pytest.approx(found["accuracy"]["int8"], abs=1e-6)
+    assert right / len(said) == pytest.approx(found["accuracy"]["int8"], abs=1e-6)
 
 
 @pytest.mark.skipif(not (SHARED / "models").is_dir(), reason="needs ../shared with its models and data")

@@ -15,6 +15,7 @@ STAGES = (
     "paths",
     "progress",
     "strict",
+    "hub",
     "targets",
     "samples",
     "sources",

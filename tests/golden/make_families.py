@@ -4,9 +4,13 @@ Run it where torch and transformers are installed (4.57 and torch 2.13 wrote the
 needs neither: ``python tests/golden/make_families.py``. Each folder gets config.json and model.safetensors as
 ``save_pretrained`` writes them, and expected.npz: input_ids, attention_mask and token_type_ids of one padded
 batch, and ``logits``, or ``cls``, ``mean`` and ``max`` over the token embeddings that are not padding.
+
+Given the folder that ``../shared/models/assemble.py roberta-sst2`` wrote, it writes roberta_sst2.npz instead: the
+logits of the first 100 rows of SST-2's dev set, with the real weights and the real tokenizer.
 """
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -100,5 +104,17 @@ def expected(model: torch.nn.Module, batch: dict[str, np.ndarray]) -> dict[str, 
     return {"cls": tokens[:, 0], "mean": mean.astype(np.float32), "max": highest.astype(np.float32)}
 
 
+@torch.no_grad()
+def real(folder: str) -> None:
+    """Write the logits of a real RoBERTa."""
+    lines = (HERE.parents[3] / "shared/data/sst2/sentiment-dev").read_text(encoding="utf-8").splitlines()[:100]
+    tokenizer = hf.AutoTokenizer.from_pretrained(folder)
+    model = hf.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    texts = [line.rpartition("\t")[0] for line in lines]
+    batches = (tokenizer(texts[i : i + 20], padding=True, return_tensors="pt") for i in range(0, 100, 20))
+    logits = np.concatenate([model(**batch).logits.numpy() for batch in batches])
+    np.savez_compressed(HERE.parent / "roberta_sst2.npz", logits=logits)
+
+
 if __name__ == "__main__":
-    main()
+    real(sys.argv[1]) if sys.argv[1:] else main()

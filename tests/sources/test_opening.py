@@ -1,7 +1,7 @@
 """ONNX folders and files, exports, hub ids, and what is none of them. No network."""
 
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import onnx
@@ -317,27 +317,26 @@ def test_hub_id(folder, monkeypatch, names, pattern):
     hub = pytest.importorskip("huggingface_hub")
     asked = {}
 
-    def snapshot(hub_id, *, allow_patterns):
-        asked.update(hub_id=hub_id, patterns=allow_patterns)
+    def snapshot(hub_id, *, revision, allow_patterns):
+        asked.update(hub_id=hub_id, revision=revision, patterns=allow_patterns)
         return str(folder)
 
-    monkeypatch.setattr(hub, "list_repo_files", lambda _: names)
+    def info(_hub_id, *, timeout):
+        assert timeout > 0
+        return SimpleNamespace(sha="c0ffee", siblings=[SimpleNamespace(rfilename=name) for name in names])
+
+    monkeypatch.setattr(hub, "model_info", info)
     monkeypatch.setattr(hub, "snapshot_download", snapshot)
     assert open_source("someone/tiny-model").name == "tiny-model"
-    assert asked["hub_id"] == "someone/tiny-model"
+    assert (asked["hub_id"], asked["revision"]) == ("someone/tiny-model", "c0ffee")
     assert pattern in asked["patterns"]
 
 
 def test_hub_without_network(monkeypatch):
-    hub = pytest.importorskip("huggingface_hub")
-
-    def offline(_):
-        raise ConnectionError("no route to host\nat length")
-
-    monkeypatch.setattr(hub, "list_repo_files", offline)
-    with pytest.raises(
-        ModelError, match=r"cannot fetch the model from the hub[\s\S]*got: no route to host\n[\s\S]*hint"
-    ):
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.hf_api.HfApi.endpoint", "http://127.0.0.1:9", raising=False)
+    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", "http://127.0.0.1:9")
+    with pytest.raises(ModelError, match=r"cannot fetch the model from the hub[\s\S]*got: .+\n[\s\S]*hint"):
         open_source("someone/tiny-model")
 
 

@@ -1,19 +1,18 @@
 """A set of the Hugging Face hub: ``hub:ID[@REVISION][:SPLIT]``, where SPLIT may be ``CONFIG/SPLIT``."""
 
 import re
-import sys
 from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from types import ModuleType
 
 from toolkit.errors import DataError, UsageError
+from toolkit.hub import TIMEOUT_S, network_errors
 from toolkit.samples.table import Table, quiet_datasets
 
 FORM = re.compile(
     r"hub:(?P<id>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?(:((?P<config>[\w.-]+)/)?(?P<split>[\w.-]+))?"
 )
 DEFAULT_SPLIT = {"calibration": "train", "evaluation": "test"}
-TIMEOUT_S = 15
 DOWNLOAD = "download the set yourself and give a FILE (csv, tsv, jsonl, parquet, txt)"
 
 
@@ -65,19 +64,11 @@ def _look_up(spec: str, wanted: HubId) -> tuple[str, str]:
     except (RepositoryNotFoundError, HFValidationError) as error:
         hint = f"look for it on the hub's page of data sets; if it is private, set HF_TOKEN; or {DOWNLOAD}"
         raise DataError("the hub has no such set, or keeps it private", where=spec, got=wanted.id, hint=hint) from error
-    except _network_errors() as error:
+    except network_errors() as error:
         got = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         raise DataError("the hub cannot be reached", where=spec, got=got[:200], hint=DOWNLOAD) from error
     card = info.card_data
     return info.sha or "unknown", str((card.get("license") if card else None) or "not stated")
-
-
-def _network_errors() -> tuple[type[Exception], ...]:
-    """Return what the hub's client raises without network; its HTTP library changes with its version."""
-    from huggingface_hub.errors import OfflineModeIsEnabled  # noqa: PLC0415
-
-    libraries = [sys.modules[name] for name in ("httpx", "httpx2") if name in sys.modules]  # requests: OSError
-    return (OSError, OfflineModeIsEnabled, *(library.HTTPError for library in libraries))
 
 
 def _download(datasets: ModuleType, spec: str, wanted: HubId, commit: str, cache: str) -> dict[str, list[object]]:
@@ -91,7 +82,7 @@ def _download(datasets: ModuleType, spec: str, wanted: HubId, commit: str, cache
             keep_in_memory=True,
         )
         return {name: list(table[name]) for name in table.column_names}
-    except (ValueError, RuntimeError, datasets.exceptions.DatasetsError, *_network_errors()) as error:
+    except (ValueError, RuntimeError, datasets.exceptions.DatasetsError, *network_errors()) as error:
         got = " ".join(str(error).split())[:300]
         hint = f"is the split there (hub:ID:SPLIT or hub:ID:CONFIG/SPLIT)? Else {DOWNLOAD}"
         raise DataError("the hub's set cannot be loaded", where=spec, got=got, hint=hint) from error

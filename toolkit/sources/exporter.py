@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 from toolkit.errors import MissingExtraError, ModelError
+from toolkit.hub import TIMEOUT_S, network_errors
 from toolkit.sources.source import Task
 from toolkit.sources.writer import OPSET
 
@@ -68,10 +69,12 @@ def download(hub_id: str) -> Path:
         raise MissingExtraError(
             "models from the hub need huggingface-hub, which is not installed", hint=_HINT
         ) from error
+    errors: tuple[type[Exception], ...] = (HfHubHTTPError, ValueError, *network_errors())
     try:
-        names = hub.list_repo_files(hub_id)
-        return Path(hub.snapshot_download(hub_id, allow_patterns=[*_SMALL, *_weights(names)]))
-    except (OSError, HfHubHTTPError, ValueError) as error:
+        info = hub.model_info(hub_id, timeout=TIMEOUT_S)
+        patterns = [*_SMALL, *_weights([file.rfilename for file in info.siblings or ()])]
+        return Path(hub.snapshot_download(hub_id, revision=info.sha, allow_patterns=patterns))
+    except errors as error:
         first = str(error).strip().partition("\n")[0]
         hint = "check the name and the network; or download the model elsewhere and give edgequant its folder"
         raise ModelError("cannot fetch the model from the hub", where=hub_id, got=first, hint=hint) from error
