@@ -77,7 +77,7 @@ def test_a_bundle_is_replaced_whole(tmp_path):
 
 
 def test_what_came_in_the_meantime_is_not_overwritten(tmp_path):
-    with (  # noqa: PT012 - the block is what is tested
+    with (
         pytest.raises(UsageError, match="the output exists"),
         whole_folder(tmp_path / "b", replace=False) as beside,
     ):

@@ -81,3 +81,21 @@ def test_the_runtime_loads_nothing_but_its_own_libraries():
     assert {name for name in printed.split() if name.startswith("toolkit.")} == {
         name for name in printed.split() if name.startswith("toolkit.runtime")
     }
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in modules() if stage(path) not in ("runtime", "cli")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_only_commands_talk(path):
+    """A stage that prints, or reads argv or the environment, does what is the command line's to do."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    read = {
+        f"{node.value.id}.{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    assert called.isdisjoint({"print", "input"})
+    assert read.isdisjoint({"os.environ", "os.getenv", "sys.argv", "sys.stdout", "sys.stderr", "sys.stdin"})

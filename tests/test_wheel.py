@@ -40,6 +40,18 @@ def test_recipes_and_sets_are_inside(edgequant):
     assert {item["name"] for item in json.loads(edgequant("sets", "--json").stdout)} == {"stsb", "vader-sentiment"}
 
 
+def test_nothing_comes_from_the_checkout(unpacked, tmp_path):
+    code = (
+        "import toolkit; from toolkit.paths import data_folder; from toolkit.targets import recipe_files;"
+        "print(toolkit.__file__, data_folder('calibration'), *recipe_files().values(), sep='\\n')"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(unpacked)}
+    command = [sys.executable, "-P", "-c", code]
+    places = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    assert len(places.splitlines()) == 2 + 5
+    assert all(Path(place).is_relative_to(unpacked) for place in places.splitlines())
+
+
 def test_it_quantizes_from_an_empty_folder(edgequant, tmp_path, tmp_path_factory):
     model = tmp_path_factory.mktemp("model")
     tiny_bert(model)

@@ -86,15 +86,16 @@ def test_full_stdout_is_a_failure_in_words():
     assert done.stderr.splitlines() == ["error: no space left on device", "  hint: free some space, or write elsewhere"]
 
 
-@pytest.mark.parametrize("calibration", ["texts.txt", "bodies.csv"])
-def test_columns_are_asked_for_where_they_can_be(place, calibration):
-    """A calibration set needs no labels, and a txt file has no columns."""
+@pytest.mark.parametrize(
+    ("calibration", "columns"),
+    [
+        ("texts.txt", "text=body,text2=other,score=rating"),  # a txt file has no columns
+        ("bodies.csv", "text=body,label=rating"),  # a calibration set needs no labels
+    ],
+)
+def test_columns_are_asked_for_only_where_they_matter(place, calibration, columns):
     texts = [f"the {word} sat" for word in ("cat", "dog", "tree", "mat")]
     place.write("texts.txt", "\n".join(texts) + "\n")
     place.write("bodies.csv", "body\n" + "\n".join(texts) + "\n")
     rated = place.write("rated.csv", "body,other,rating\nbig dog,big cat,1\nred mat,tree,2\nbad dog,mat,0\n")
-    columns = "text=body,score=rating" if calibration == "bodies.csv" else "text=body,text2=other,score=rating"
-    pairs = ("--columns", columns)
-    if calibration == "bodies.csv":  # one text a row: then a score would have no second text
-        pairs = ("--columns", "text=body,label=rating")
-    assert main(place.command(*pairs, calibration=place.folder / calibration, eval=rated)) == 0
+    assert main(place.command("--columns", columns, calibration=place.folder / calibration, eval=rated)) == 0
