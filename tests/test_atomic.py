@@ -23,6 +23,13 @@ def bundle(folder: Path, text: str) -> Path:
     return folder
 
 
+def fill(whole, name: str, stop: type[BaseException]) -> None:
+    """Write half of something and stop."""
+    with whole as beside:
+        (beside / name if name else beside).write_text("half")
+        raise stop
+
+
 def test_a_folder_gets_its_name_at_the_end(tmp_path):
     out = tmp_path / "deep" / "b"
     with whole_folder(out, replace=False) as beside:
@@ -53,12 +60,10 @@ def test_a_stop_leaves_what_was_there_and_nothing_else(tmp_path, stop, replace):
         bundle(tmp_path / "b", "old")
         (tmp_path / "a").write_text("old")
     before = names(tmp_path)
-    with pytest.raises(stop), whole_folder(tmp_path / "b", replace=replace) as beside:
-        (beside / "f").write_text("half")
-        raise stop
-    with pytest.raises(stop), whole_file(tmp_path / "a") as path:
-        path.write_text("half")
-        raise stop
+    with pytest.raises(stop):
+        fill(whole_folder(tmp_path / "b", replace=replace), "f", stop)
+    with pytest.raises(stop):
+        fill(whole_file(tmp_path / "a"), "", stop)
     assert names(tmp_path) == before
     if replace:
         assert (tmp_path / "b" / "manifest.json").read_text() == "old"
@@ -77,12 +82,13 @@ def test_a_bundle_is_replaced_whole(tmp_path):
 
 
 def test_what_came_in_the_meantime_is_not_overwritten(tmp_path):
-    with (
-        pytest.raises(UsageError, match="the output exists"),
-        whole_folder(tmp_path / "b", replace=False) as beside,
-    ):
-        (beside / "manifest.json").write_text("mine")
-        bundle(tmp_path / "b", "theirs")
+    def build():
+        with whole_folder(tmp_path / "b", replace=False) as beside:
+            (beside / "manifest.json").write_text("mine")
+            bundle(tmp_path / "b", "theirs")
+
+    with pytest.raises(UsageError, match="the output exists"):
+        build()
     assert names(tmp_path) == ["b"]
     assert (tmp_path / "b" / "manifest.json").read_text() == "theirs"
 
