@@ -73,7 +73,7 @@ def test_no_tokenizer(folder):
 
 
 def test_named_tokenizer_that_is_not_there(folder, tmp_path):
-    with pytest.raises(ModelError, match=r"there is no tokenizer.json[\s\S]*where: .*nowhere.json"):
+    with pytest.raises(UsageError, match=r"there is no such tokenizer[\s\S]*where: .*nowhere.json"):
         open_source(str(folder), SourceOptions(tokenizer=tmp_path / "nowhere.json"))
 
 

@@ -38,10 +38,12 @@ def open_bundle(bundle: str | os.PathLike[str]) -> Bundle:
         hint = "an archive must be unpacked first: mkdir DIR && tar -xf ARCHIVE -C DIR"
         raise UsageError("the bundle is a file, not a folder", where=folder, hint=hint)
     if not folder.is_dir():
-        raise UsageError("there is no such bundle", where=folder, expected=f"a folder with {FILE_NAME}")
+        hint = "edgequant quantize writes one"
+        raise UsageError("there is no such bundle", where=folder, expected=f"a folder with {FILE_NAME}", hint=hint)
     path = folder / FILE_NAME
     if not path.is_file():
-        raise BundleError("the folder is not a bundle", where=folder, expected=f"a {FILE_NAME} in it")
+        hint = "give the folder that edgequant quantize wrote"
+        raise BundleError("the folder is not a bundle", where=folder, expected=f"a {FILE_NAME} in it", hint=hint)
     return Bundle(folder, Manifest.from_json(path.read_bytes(), path))
 
 

@@ -34,7 +34,8 @@ def open_source(model: str, options: SourceOptions | None = None) -> Source:
     if path.is_file():
         return _open_file(path, options)
     if path.suffix == ".onnx" or not _HUB_ID.fullmatch(model):
-        raise UsageError("there is no such model", got=model, expected="a folder, an .onnx file or a hub id")
+        hint = "check the path; without MODEL the embedded default is taken"
+        raise UsageError("there is no such model", got=model, expected="a folder, an .onnx file or a hub id", hint=hint)
     return _open_folder(exporter.download(model), options, model.rpartition("/")[2])
 
 

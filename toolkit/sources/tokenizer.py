@@ -28,9 +28,13 @@ class Tokenization:
 
 def read_tokenization(files: Files, config: Fields | None, options: SourceOptions, rows: int | None) -> Tokenization:
     """Read tokenizer.json and the lengths; ModelError where they do not fit ``rows`` embeddings."""
+    if options.tokenizer is not None and not options.tokenizer.is_file():
+        raise UsageError(
+            "there is no such tokenizer", where=options.tokenizer, hint="give the path of a tokenizer.json"
+        )
     path = options.tokenizer or files.find("tokenizer.json")
-    if path is None or not path.is_file():
-        where = path or ", ".join(str(root) for root in files.roots)
+    if path is None:
+        where = ", ".join(str(root) for root in files.roots)
         hint = "AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER) writes one; or see --tokenizer"
         raise ModelError("there is no tokenizer.json", where=where, hint=hint)
     tokenizer = _load(files.take(path, "tokenizer.json"))
