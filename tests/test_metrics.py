@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.metrics import accuracy, average_ranks, cosines, macro_f1, spearman
+from toolkit.metrics import accuracy, average_ranks, macro_f1, spearman
+from toolkit.runtime.similarity import cosines
 
 
 def f64(*values: float) -> np.ndarray:

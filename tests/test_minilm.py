@@ -8,10 +8,10 @@ import onnx_ir as ir
 import pytest
 
 from toolkit import quantize
-from toolkit.metrics import cosines
 from toolkit.numerics.weights import pair_bound_holds
 from toolkit.quantize import text_model
 from toolkit.runtime.manifest import SessionInfo
+from toolkit.runtime.similarity import cosines
 from toolkit.samples import load_samples
 from toolkit.sources import DEMO_NAME, SourceOptions, demo_model, open_source
 from toolkit.targets import load_recipe

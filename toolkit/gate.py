@@ -16,6 +16,7 @@ from toolkit.metrics import Float, Ints
 from toolkit.numerics.sqnr import sqnr_db
 from toolkit.progress import Track, silent
 from toolkit.runtime.model import TextModel
+from toolkit.runtime.similarity import cosines
 from toolkit.runtime.tokenization import Text
 from toolkit.samples import Samples
 from toolkit.sources.source import Source
@@ -119,7 +120,7 @@ def run(model: TextModel, texts: Sequence[Text], what: str, track: Track = silen
 
 
 def _embedding(source: Source, samples: Samples, fp32: Float, int8: Float) -> Measured:
-    alike = metrics.cosines(fp32, int8)
+    alike = cosines(fp32, int8)
     measured = {
         "cosine_mean": (None, float(alike.mean()), ""),
         "cosine_p1": (None, float(np.percentile(alike, 1)), ""),
@@ -130,7 +131,7 @@ def _embedding(source: Source, samples: Samples, fp32: Float, int8: Float) -> Me
     row = {text: index for index, text in enumerate(texts_of(source, samples))}
     first, second = [row[text] for text in samples.texts], [row[text] for text in samples.pairs]
     gold = np.array(samples.scores, np.float64)
-    reached = [metrics.spearman(metrics.cosines(y[first], y[second]), gold) for y in (fp32, int8)]
+    reached = [metrics.spearman(cosines(y[first], y[second]), gold) for y in (fp32, int8)]
     if not np.isfinite(reached[0]):
         return {"spearman": (None, None, "the scores or the similarities of fp32 are all equal"), **measured}
     if not np.isfinite(reached[1]):

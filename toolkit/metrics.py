@@ -7,15 +7,6 @@ Float = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 
-def cosines(a: Float, b: Float) -> npt.NDArray[np.float64]:
-    """Return the cosine of each row of a [n, d] with its row of b [n, d]; two zero rows count as equal."""
-    x, y = a.astype(np.float64), b.astype(np.float64)
-    norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
-    both_zero = ~x.any(axis=1) & ~y.any(axis=1)
-    products = np.einsum("nd,nd->n", x, y) / np.where(norms == 0, 1, norms)
-    return np.asarray(np.where(both_zero, 1.0, products), np.float64)
-
-
 def average_ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the ranks [n] from 1; equal values share the mean of theirs."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)

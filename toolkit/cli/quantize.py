@@ -17,6 +17,7 @@ from toolkit.cli.report import gate_table
 from toolkit.errors import GateError, UsageError
 from toolkit.gate import require_labels
 from toolkit.runtime import cpu
+from toolkit.runtime.commands import positive
 from toolkit.samples import Samples, default_set, load_samples, shipped_sets
 from toolkit.sources import DEMO_NAME, Source, SourceOptions, demo_model, open_source
 from toolkit.targets import Recipe, load_recipe, recipe_files
@@ -46,7 +47,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--keep-rejected", action="store_true", help="if the gate fails, keep OUT.rejected to look at")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--no-speed", action="store_true", help="do not time fp32 against int8")
-    parser.add_argument("--threads", type=_positive, metavar="N", help="threads (default: all of this process)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="threads (default: all of this process)")
     _add_data(parser)
     _add_model(parser)
 
@@ -61,8 +62,8 @@ def _add_data(parser: ArgumentParser) -> None:
         metavar="ROLE=COLUMN,…",
         help="columns of your files: text, text2, label, score (default: by the usual names)",
     )
-    data.add_argument("--calibration-samples", type=_positive, metavar="N", help="use at most N texts")
-    data.add_argument("--eval-samples", type=_positive, metavar="N", help="use at most N rows")
+    data.add_argument("--calibration-samples", type=positive, metavar="N", help="use at most N texts")
+    data.add_argument("--eval-samples", type=positive, metavar="N", help="use at most N rows")
 
 
 def _add_model(parser: ArgumentParser) -> None:
@@ -71,7 +72,7 @@ def _add_model(parser: ArgumentParser) -> None:
     model.add_argument("--pooling", choices=("mean", "cls", "max"))
     model.add_argument("--normalize", action="store_true", default=None, help="embeddings of length 1")
     model.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer.json")
-    model.add_argument("--max-length", type=_positive, metavar="TOKENS")
+    model.add_argument("--max-length", type=positive, metavar="TOKENS")
     model.add_argument("--name", help="the bundle's name")
 
 
@@ -195,12 +196,6 @@ def _columns(text: str) -> dict[str, str]:
     if not pairs or len(pairs) != len(text.split(",")) or not set(pairs) <= set(ROLES):
         raise ArgumentTypeError(f"{text!r} is not ROLE=COLUMN,… with the roles {', '.join(ROLES)}")
     return pairs
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> Any:  # noqa: ANN401 - as signal.signal wants it

@@ -44,9 +44,7 @@ def register_embed(subparsers: Subparsers) -> None:
         "embed", help=what, description=f"{_sentence(what)} Output keeps the order of input."
     )
     _add_input(parser)
-    parser.add_argument(
-        "-o", "--output", metavar="OUT", help="write to this file, whole or not at all (default: stdout)"
-    )
+    _add_output(parser)
     parser.add_argument(
         "--format",
         choices=("jsonl", "npy"),
@@ -62,10 +60,8 @@ def register_classify(subparsers: Subparsers) -> None:
         "classify", help=what, description=f"{_sentence(what)} Writes JSON lines in the order of input."
     )
     _add_input(parser)
-    parser.add_argument(
-        "-o", "--output", metavar="OUT", help="write to this file, whole or not at all (default: stdout)"
-    )
-    parser.add_argument("--top-k", type=_positive, metavar="K", help="only the K best labels (default: all)")
+    _add_output(parser)
+    parser.add_argument("--top-k", type=positive, metavar="K", help="only the K best labels (default: all)")
     parser.set_defaults(run=run_classify)
 
 
@@ -76,7 +72,7 @@ def register_verify(subparsers: Subparsers) -> None:
     parser.add_argument("bundle", metavar="BUNDLE", help="the bundle's folder")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
-        "--threads", type=_positive, metavar="N", help="threads to run with (default: all of this process)"
+        "--threads", type=positive, metavar="N", help="threads to run with (default: all of this process)"
     )
     parser.set_defaults(run=run_verify)
 
@@ -136,7 +132,13 @@ def _add_input(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--field", default="text", help="the field of jsonl that holds the text (default: text)")
     parser.add_argument(
-        "--threads", type=_positive, metavar="N", help="threads to run with (default: all of this process)"
+        "--threads", type=positive, metavar="N", help="threads to run with (default: all of this process)"
+    )
+
+
+def _add_output(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", help="write to this file, whole or not at all (default: stdout)"
     )
 
 
@@ -184,7 +186,8 @@ def _table(report: "VerifyReport") -> str:
     return "\n".join([report.title or report.bundle, *rows, last])
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Return a command line's number of threads, rows or the like; argparse tells what is wrong with it."""
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)

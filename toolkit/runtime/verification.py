@@ -12,6 +12,7 @@ from toolkit.runtime.bundle import Bundle, load_model, open_bundle
 from toolkit.runtime.errors import BundleError
 from toolkit.runtime.manifest import FILE_NAME, Golden
 from toolkit.runtime.session import FloatArray
+from toolkit.runtime.similarity import cosines
 
 
 @dataclass(frozen=True)
@@ -103,14 +104,12 @@ def compare_golden(golden: Golden, got: FloatArray) -> Check:
     if not np.isfinite(got).all():
         return Check("golden vectors", False, "the output is NaN or infinite")
     a, b = np.asarray(golden.outputs, dtype=np.float64), got.astype(np.float64)
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    zero = (norms == 0) & (a == b).all(axis=1)  # nothing and nothing are alike
-    cosines = np.where(zero, 1.0, (a * b).sum(axis=1) / np.where(norms == 0, 1.0, norms))
+    alike = cosines(a, b)
     differences = np.abs(a - b).max(axis=1)
     # An equal vector's cosine may come out a rounding below 1.
-    bad = np.flatnonzero((cosines < golden.min_cosine - 1e-12) | (differences > golden.max_difference))
+    bad = np.flatnonzero((alike < golden.min_cosine - 1e-12) | (differences > golden.max_difference))
     detail = (
-        f"{len(golden.texts)} texts, worst cosine {cosines.min():.6f} (limit {golden.min_cosine:g}), "
+        f"{len(golden.texts)} texts, worst cosine {alike.min():.6f} (limit {golden.min_cosine:g}), "
         f"largest difference {differences.max():.2g} (limit {golden.max_difference:g})"
     )
     named = ", ".join(map(str, bad[:8]))
