@@ -1,0 +1,1 @@
+"""OCI images without a daemon: root filesystem, layers, layout, inspection, push."""

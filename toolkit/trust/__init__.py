@@ -1,0 +1,1 @@
+"""Signatures, SBOM and provenance of bundles and images, and archives that are unpacked safely."""
