@@ -52,10 +52,15 @@ def write_bundle(out: Path, content: Content, *, replace: bool) -> None:
         TOKENIZER: content.source.tokenizer_json.encode(),
         decisions.FILE_NAME: decisions.to_json(decisions.decisions(content.plan)),
     }
-    infos = {name: FileInfo(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()}
+    infos = {name: file_info(data) for name, data in files.items()}
     with whole_folder(out, replace=replace) as folder:
         for name, data in (*files.items(), (FILE_NAME, _manifest(content, infos).to_json())):
             (folder / name).write_bytes(data)
+
+
+def file_info(data: bytes) -> FileInfo:
+    """Return what guards a file of these bytes."""
+    return FileInfo(hashlib.sha256(data).hexdigest(), len(data))
 
 
 def tokenizer_info(source: Source) -> TokenizerInfo:
@@ -78,7 +83,7 @@ def _manifest(content: Content, files: Mapping[str, FileInfo]) -> Manifest:
         target=TargetInfo(recipe.name, recipe.cpu.architecture, recipe.cpu.requires),
         session=recipe.runtime.session_info(),
         provenance=_provenance(content),
-        gate=content.report.as_dict(),
+        gate=content.report.summary(),
         golden=content.golden,
         files=files,
     )

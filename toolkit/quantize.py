@@ -9,10 +9,10 @@ import onnx_ir as ir
 
 from toolkit import gate
 from toolkit.apply import apply
-from toolkit.bundle import MODEL, Content, tokenizer_info, write_bundle
+from toolkit.bundle import MODEL, Content, file_info, tokenizer_info, write_bundle
 from toolkit.errors import DataError, GateError, ModelError
 from toolkit.feeds import equal_length_feeds
-from toolkit.gate import GateReport, Sizes
+from toolkit.gate import Evidence, GateReport
 from toolkit.golden import TEXTS, golden_vectors
 from toolkit.lower import lower
 from toolkit.observe import observe
@@ -69,8 +69,8 @@ def quantize(job: Job, track: Track = silent) -> Quantized:
         text_model(source, int8, info, recipe.runtime.session_info(), job.threads),
     )
     outputs = gate.outputs_for(models, gate.texts_of(source, job.evaluation), track)
-    sizes = Sizes(len(fp32), len(int8))
-    report = gate.judge(source, job.evaluation, outputs, sizes, recipe.gate.limits(source.task))
+    evidence = Evidence(job.evaluation, outputs, (file_info(fp32), file_info(int8)))
+    report = gate.judge(source, evidence, recipe.gate.limits(source.task))
     golden = golden_vectors(models[1].raw(TEXTS), source.task)
     content = Content(source, recipe, job.calibration, job.evaluation, decided[0], int8, info, golden, report)
     return Quantized(job, fp32, info, content)

@@ -9,6 +9,7 @@ TIMES_100 = ("spearman", "accuracy", "macro_f1", "label_flips")
 MARKS = {
     "pass": "[green]pass[/]",
     "fail": "[bold red]FAIL[/]",
+    "undecided": "[bold yellow]UNDECIDED[/]",
     "not measured": "[yellow]not measured[/]",
     "no limit": "",
 }

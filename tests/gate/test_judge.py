@@ -9,8 +9,8 @@ from tests import models
 from tests.graphs import graph, node, serialized
 from toolkit import gate
 from toolkit.errors import DataError, NumericsError
-from toolkit.gate import GateReport, Sizes, Verdict, describe, gold_labels, judge, require_labels, texts_of
-from toolkit.runtime.manifest import ModelInfo, SessionInfo, TokenizerInfo
+from toolkit.gate import Evidence, GateReport, Measured, Verdict, describe, gold_labels, require_labels, texts_of
+from toolkit.runtime.manifest import FileInfo, ModelInfo, SessionInfo, TokenizerInfo
 from toolkit.runtime.model import TextModel
 from toolkit.samples import Samples
 from toolkit.sources import Source, open_source
@@ -37,8 +37,14 @@ TEXTS = Samples("texts", "2", "none", "here", ("a", "b", "c", "d"), labels=(0, 1
 # Rows of a, c, b, d: similarities of PAIRS are 0, 1 and 0.6.
 VECTORS = np.array([[1, 0], [0.6, 0.8], [0, 1], [0.6, 0.8]], np.float32)
 LOGITS = np.array([[3, 0, 0], [0, 2, 1], [0, 1, 2], [1, 2, 0]], np.float32)  # all right
-HALF = Sizes(200, 100)
 RECIPES = ["arm64-dotprod", "arm64-i8mm", "arm64-neon", "x86-avx2", "x86-vnni"]
+
+
+def judge(
+    source: Source, samples: Samples, outputs: tuple[np.ndarray, np.ndarray], limits: dict[str, Bounds], size: int = 50
+) -> GateReport:
+    """Judge a model of `size` percent of the float model's 200 bytes."""
+    return gate.judge(source, Evidence(samples, outputs, (FileInfo("f", 200), FileInfo("i", 2 * size))), limits)
 
 
 def verdicts(report: GateReport) -> dict[str, Verdict]:
@@ -46,11 +52,11 @@ def verdicts(report: GateReport) -> dict[str, Verdict]:
 
 
 def embeddings(int8: np.ndarray, fp32: np.ndarray = VECTORS, samples: Samples = PAIRS, **limits: Bounds) -> GateReport:
-    return judge(EMBEDDER, samples, (fp32, int8), HALF, limits)
+    return judge(EMBEDDER, samples, (fp32, int8), limits)
 
 
 def logits(int8: np.ndarray, fp32: np.ndarray = LOGITS, samples: Samples = TEXTS, **limits: Bounds) -> GateReport:
-    return judge(CLASSIFIER, samples, (fp32, int8), HALF, limits)
+    return judge(CLASSIFIER, samples, (fp32, int8), limits)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -171,7 +177,7 @@ def test_a_multi_label_model_is_judged_by_its_flips():
     fp32 = np.array([[1, 1, -1], [-1, -1, -1]], np.float32)
     int8 = np.array([[1, -1, -1], [-1, -1, -2]], np.float32)
     samples = replace(TEXTS, texts=("a", "b"), labels=None)
-    found = verdicts(judge(source, samples, (fp32, int8), HALF, {"label_flips": Bounds(max=0.1)}))
+    found = verdicts(judge(source, samples, (fp32, int8), {"label_flips": Bounds(max=0.1)}))
     assert found["label_flips"].int8 == pytest.approx(1 / 6, abs=1e-6)
     assert found["label_flips"].outcome == "fail"
     assert found["accuracy"].outcome == found["macro_f1"].outcome == "not measured"
@@ -259,12 +265,12 @@ def test_bounds_of_what_compares_the_two(bounds, outcome):
 @pytest.mark.parametrize("limit", [Limit(min=-9), Limit(max=9), Limit(max_drop=9), Limit(min_ratio=-9)], ids=str)
 def test_what_is_no_number_holds_no_bound(limit):
     for fp32, int8 in ((1.0, float("nan")), (float("nan"), float("nan"))):
-        (verdict,) = gate._verdicts({"accuracy": (fp32, int8, "")}, {"accuracy": limit})
+        (verdict,) = gate.verdicts([Measured("accuracy", fp32, int8)], {"accuracy": limit})
         assert verdict.outcome == "fail"
 
 
 def test_rounding_for_the_report_does_not_decide():
-    (verdict,) = gate._verdicts({"accuracy": (None, 0.49999999, "")}, {"accuracy": Bounds(min=0.5)})
+    (verdict,) = gate.verdicts([Measured("accuracy", None, 0.49999999)], {"accuracy": Bounds(min=0.5)})
     assert (verdict.int8, verdict.outcome) == (0.5, "fail")
 
 
@@ -278,16 +284,15 @@ def test_a_ratio_to_a_metric_below_zero_does_not_fail_what_is_equal():
 def test_a_shipped_recipe_passes_what_is_equal_and_fails_what_is_noise(name):
     noise = np.random.default_rng(0).normal(size=VECTORS.shape).astype(np.float32)
     limits = load_recipe(name).gate.limits("embedding")
-    small = Sizes(100, 25)
-    assert judge(EMBEDDER, PAIRS, (VECTORS, VECTORS), small, limits).passed
-    report = judge(EMBEDDER, PAIRS, (VECTORS, noise), small, limits)
+    assert judge(EMBEDDER, PAIRS, (VECTORS, VECTORS), limits, 25).passed
+    report = judge(EMBEDDER, PAIRS, (VECTORS, noise), limits, 25)
     assert {"cosine_mean", "cosine_p1", "cosine_min", "sqnr_db"} <= {
         verdict.metric for verdict in report.verdicts if verdict.outcome == "fail"
     }
-    assert not judge(EMBEDDER, PAIRS, (VECTORS, VECTORS), Sizes(100, 100), limits).passed
+    assert not judge(EMBEDDER, PAIRS, (VECTORS, VECTORS), limits, 100).passed
     limits = load_recipe(name).gate.limits("classification")
-    assert judge(CLASSIFIER, TEXTS, (LOGITS, LOGITS), small, limits).passed
-    assert not judge(CLASSIFIER, TEXTS, (LOGITS, LOGITS[:, ::-1].copy()), small, limits).passed
+    assert judge(CLASSIFIER, TEXTS, (LOGITS, LOGITS), limits, 25).passed
+    assert not judge(CLASSIFIER, TEXTS, (LOGITS, LOGITS[:, ::-1].copy()), limits, 25).passed
 
 
 def test_one_bad_text_among_many_is_seen():
@@ -298,7 +303,7 @@ def test_one_bad_text_among_many_is_seen():
     int8[17] *= -1
     samples = replace(PAIRS, texts=tuple(map(str, range(400))), pairs=None, scores=None)
     limits = load_recipe("x86-avx2").gate.limits("embedding")
-    found = verdicts(judge(EMBEDDER, samples, (fp32, int8), Sizes(100, 25), limits))
+    found = verdicts(judge(EMBEDDER, samples, (fp32, int8), limits, 25))
     assert (found["cosine_mean"].outcome, found["cosine_min"].outcome) == ("pass", "fail")
 
 
@@ -315,6 +320,8 @@ def test_the_report_says_on_what_it_stands():
         "limit": {"min": 0.9},
         "outcome": "pass",
         "note": "",
+        "interval": None,
+        "rows_needed": None,
     } in again["verdicts"]
 
 

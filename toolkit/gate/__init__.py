@@ -1,0 +1,53 @@
+"""The accuracy gate: fp32 against int8 on data that calibration has not seen, judged by limits."""
+
+from toolkit.gate.classification import gold_labels, require_labels
+from toolkit.gate.judge import Evidence, judge
+from toolkit.gate.report import (
+    SCHEMA,
+    Example,
+    GateReport,
+    Histogram,
+    Interval,
+    Models,
+    Outcome,
+    RunPlace,
+    Sizes,
+    Slice,
+    Trend,
+    Verdict,
+)
+from toolkit.gate.running import CHUNK, outputs_for, run
+from toolkit.gate.task import Judged, Measured, Outputs, TaskGate, Told
+from toolkit.gate.tasks import TASKS, texts_of
+from toolkit.gate.verdicts import describe, verdicts
+
+__all__ = [
+    "CHUNK",
+    "SCHEMA",
+    "TASKS",
+    "Evidence",
+    "Example",
+    "GateReport",
+    "Histogram",
+    "Interval",
+    "Judged",
+    "Measured",
+    "Models",
+    "Outcome",
+    "Outputs",
+    "RunPlace",
+    "Sizes",
+    "Slice",
+    "TaskGate",
+    "Told",
+    "Trend",
+    "Verdict",
+    "describe",
+    "gold_labels",
+    "judge",
+    "outputs_for",
+    "require_labels",
+    "run",
+    "texts_of",
+    "verdicts",
+]

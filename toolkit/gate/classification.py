@@ -1,0 +1,104 @@
+"""Sentence classification: which labels the two models give, and how many of them are right."""
+
+import numpy as np
+
+from toolkit import metrics
+from toolkit.errors import DataError
+from toolkit.gate.task import Doubles, Judged, Measured, Outputs, Told
+from toolkit.metrics import Float, Ints
+from toolkit.runtime.tokenization import Text
+from toolkit.samples import Samples
+
+
+def texts(samples: Samples) -> list[Text]:
+    """Return each row's text, or its pair, which the model reads together."""
+    if samples.pairs is None:
+        return list(samples.texts)
+    return list(zip(samples.texts, samples.pairs, strict=True))
+
+
+def places(samples: Samples) -> Ints:
+    """Return the rows' numbers [rows, 1]: each is run once."""
+    return np.arange(len(samples.texts), dtype=np.int64)[:, None]
+
+
+def measure(model: Judged, samples: Samples, outputs: Outputs) -> list[Measured]:
+    """Return accuracy and macro F1 where the set has the model's labels, and the share of labels that flip."""
+    fp32, int8 = outputs
+    if model.multi_label:
+        flips = float(((fp32 > 0) != (int8 > 0)).mean())
+        return _flips_alone(flips, "a multi-label model is judged by its flips")
+    predicted = [y.argmax(axis=1).astype(np.int64) for y in outputs]
+    flips = float((predicted[0] != predicted[1]).mean())
+    gold = gold_labels(model, samples)
+    if gold is None:
+        return _flips_alone(flips, f"the set has no labels of this model: {', '.join(model.labels)}")
+    right = [metrics.accuracy(labels, gold) for labels in predicted]
+    f1 = [metrics.macro_f1(labels, gold) for labels in predicted]
+    return [
+        Measured("accuracy", right[0], right[1]),
+        Measured("macro_f1", f1[0], f1[1]),
+        Measured("label_flips", None, flips),
+    ]
+
+
+def told(model: Judged, samples: Samples, outputs: Outputs) -> Told:  # noqa: ARG001 - a TaskGate's
+    """Compare the probabilities: half the sum of their differences; the largest difference where labels are several."""
+    fp32, int8 = (_probabilities(y, several=model.multi_label) for y in outputs)
+    apart = np.abs(fp32 - int8)
+    distances = apart.max(axis=1) if model.multi_label else apart.sum(axis=1) / 2
+    return Told(distances, lambda row: (_words(model, fp32[row]), _words(model, int8[row])))
+
+
+def alike(outputs: Outputs) -> None:
+    """Return None: the angle between logits tells nobody anything."""
+
+
+def gold_labels(model: Judged, samples: Samples) -> Ints | None:
+    """Return the rows' labels as indices into the model's, or None where the set's are not the model's.
+
+    They are the model's names, whatever their case, or else numbers from 0: never some the one and some the other,
+    for a model may call its labels "1" to "5".
+    """
+    if samples.labels is None:
+        return None
+    given = [str(label).casefold() for label in samples.labels]
+    index = {label.casefold(): number for number, label in enumerate(model.labels)}
+    if index.keys() >= set(given):
+        return np.array([index[text] for text in given], np.int64)
+    if all(text.isdecimal() and int(text) < len(model.labels) for text in given):
+        return np.array([int(text) for text in given], np.int64)
+    return None
+
+
+def require_labels(model: Judged, samples: Samples) -> None:
+    """Raise DataError where a set that the user chose has labels that the model does not."""
+    if model.task == "classification" and samples.labels is not None and gold_labels(model, samples) is None:
+        theirs = sorted({str(label) for label in samples.labels})
+        raise DataError(
+            "the evaluation set's labels are not the model's",
+            where=samples.name,
+            got=", ".join(theirs[:8]),
+            expected=", ".join(model.labels),
+            hint="rename the labels, or number them from 0 in the model's order",
+        )
+
+
+def _flips_alone(flips: float, why: str) -> list[Measured]:
+    missing = [Measured(metric, None, None, why) for metric in ("accuracy", "macro_f1")]
+    return [*missing, Measured("label_flips", None, flips)]
+
+
+def _probabilities(logits: Float, *, several: bool) -> Doubles:
+    exact = logits.astype(np.float64)
+    if several:
+        return np.asarray(np.exp(-np.logaddexp(0, -exact)), np.float64)
+    powers = np.exp(exact - exact.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float64)
+
+
+def _words(model: Judged, probabilities: Doubles) -> str:
+    """Return the label with its probability, or those that a multi-label model says yes to."""
+    best = [int(probabilities.argmax())]
+    chosen = [int(label) for label in np.flatnonzero(probabilities > 0.5)] if model.multi_label else best
+    return ", ".join(f"{model.labels[label]} {probabilities[label]:.3f}" for label in chosen) or "none"

@@ -1,0 +1,65 @@
+"""Sentence embeddings: how close int8's vectors are to fp32's, and how well both order scored pairs."""
+
+import numpy as np
+
+from toolkit import metrics
+from toolkit.gate.task import Doubles, Judged, Measured, Outputs, Told
+from toolkit.metrics import Ints
+from toolkit.runtime.similarity import cosines
+from toolkit.runtime.tokenization import Text
+from toolkit.samples import Samples
+
+
+def texts(samples: Samples) -> list[Text]:
+    """Return each different text once."""
+    return list(dict.fromkeys([*samples.texts, *(samples.pairs or ())]))
+
+
+def places(samples: Samples) -> Ints:
+    """Return the index of each row's text, and of its second where there is one: [rows, 1 or 2]."""
+    row = {text: index for index, text in enumerate(texts(samples))}
+    columns = [samples.texts] if samples.pairs is None else [samples.texts, samples.pairs]
+    return np.array([[row[text] for text in column] for column in columns], np.int64).T
+
+
+def measure(model: Judged, samples: Samples, outputs: Outputs) -> list[Measured]:  # noqa: ARG001 - a TaskGate's
+    """Return Spearman's correlation with the scores, and mean, 1st percentile and least of the cosines to fp32."""
+    alike = cosines(*outputs)
+    return [
+        _spearman(samples, outputs),
+        Measured("cosine_mean", None, float(alike.mean())),
+        Measured("cosine_p1", None, float(np.percentile(alike, 1))),
+        Measured("cosine_min", None, float(alike.min())),
+    ]
+
+
+def told(model: Judged, samples: Samples, outputs: Outputs) -> Told:  # noqa: ARG001 - a TaskGate's
+    """Compare the similarity of each pair; of single texts, the cosine of int8's vector to fp32's."""
+    if samples.pairs is None:
+        alike = cosines(*outputs)[places(samples)[:, 0]]
+        return Told(1 - alike, lambda row: ("cosine 1.0000", f"cosine {alike[row]:.4f}"))
+    fp32, int8 = _similarities(samples, outputs)
+    return Told(np.abs(fp32 - int8), lambda row: (f"similarity {fp32[row]:.4f}", f"similarity {int8[row]:.4f}"))
+
+
+def alike(outputs: Outputs) -> Doubles:
+    """Return the cosine of each text's vector to fp32's."""
+    return cosines(*outputs)
+
+
+def _spearman(samples: Samples, outputs: Outputs) -> Measured:
+    if samples.pairs is None or samples.scores is None:
+        return Measured("spearman", None, None, "the set has no scored pairs")
+    gold = np.array(samples.scores, np.float64)
+    fp32, int8 = (metrics.spearman(similarity, gold) for similarity in _similarities(samples, outputs))
+    if not np.isfinite(fp32):
+        return Measured("spearman", None, None, "the scores or the similarities of fp32 are all equal")
+    if not np.isfinite(int8):
+        return Measured("spearman", fp32, 0.0, "the similarities of int8 are all equal")
+    return Measured("spearman", fp32, int8)
+
+
+def _similarities(samples: Samples, outputs: Outputs) -> tuple[Doubles, Doubles]:
+    first, second = places(samples).T
+    fp32, int8 = outputs
+    return cosines(fp32[first], fp32[second]), cosines(int8[first], int8[second])

@@ -1,0 +1,71 @@
+"""The accuracy gate: fp32 against int8 on data that calibration has not seen, judged by limits.
+
+Non-finite output fails before anything else is looked at.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from toolkit.errors import NumericsError
+from toolkit.gate.report import GateReport, Models, RunPlace, Sizes, Verdict
+from toolkit.gate.task import Judged, Measured, Outputs
+from toolkit.gate.tasks import TASKS
+from toolkit.gate.verdicts import verdicts
+from toolkit.numerics.sqnr import sqnr_db
+from toolkit.runtime.manifest import FileInfo
+from toolkit.samples import Samples
+from toolkit.targets import Bounds
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was run, and what came out: (fp32, int8) of each."""
+
+    samples: Samples
+    outputs: Outputs  # [texts, dimension] as texts_of orders them
+    files: tuple[FileInfo, FileInfo]  # the two ONNX models
+    place: RunPlace | None = None  # where int8 ran, if not on this CPU
+
+
+def judge(model: Judged, evidence: Evidence, limits: Mapping[str, Bounds]) -> GateReport:
+    """Judge int8's outputs by fp32's.
+
+    Raises NumericsError where fp32's are not finite: nothing can be compared with them.
+    """
+    samples = evidence.samples
+    broken = _non_finite_rows(model, evidence)
+    first = Verdict("non_finite_rows", None, float(broken), {"max": 0}, "fail" if broken else "pass")
+    fp32, int8 = evidence.files
+    return GateReport(
+        task=model.task,
+        model=Models(model.name, fp32.sha256, int8.sha256),
+        dataset=samples.name,
+        dataset_digest=samples.digest,
+        rows=len(samples.texts),
+        verdicts=(first, *(() if broken else verdicts(_measured(model, evidence), limits))),
+        sizes=Sizes(fp32.bytes, int8.bytes),
+        place=evidence.place,
+    )
+
+
+def _non_finite_rows(model: Judged, evidence: Evidence) -> int:
+    unusable, broken = (int((~np.isfinite(y)).any(axis=1).sum()) for y in evidence.outputs)
+    if unusable:
+        raise NumericsError(
+            "the float model's output is not finite on evaluation data",
+            where=f"{model.name} on {evidence.samples.name}",
+            got=f"NaN or infinity for {unusable} of {len(evidence.outputs[0])} texts",
+            hint="the float model itself overflows: use another checkpoint",
+        )
+    return broken
+
+
+def _measured(model: Judged, evidence: Evidence) -> list[Measured]:
+    fp32, int8 = (file.bytes for file in evidence.files)
+    return [
+        *TASKS[model.task].measure(model, evidence.samples, evidence.outputs),
+        Measured("sqnr_db", None, sqnr_db(*evidence.outputs)),
+        Measured("size_ratio", None, int8 / fp32, f"{int8} of {fp32} bytes"),
+    ]
