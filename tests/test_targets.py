@@ -210,3 +210,24 @@ def test_what_a_rule_leaves_out_stays_as_decided_before():
     head, body = (rules.decide("linear", name, 10) for name in ("head.dense", "Head.dense"))
     assert (head.precision, head.weight_range, head.smoothing) == ("int8", "pair", "search")
     assert (head.why, body.why) == (("one", "two"), ("one",))  # names keep their case
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recipe_names_the_kernels_to_verify_on(name):
+    verify = load_recipe(name).verify
+    assert verify.isa == name.rpartition("-")[2]
+    assert bool(verify.cpu_models) is (name != "x86-vnni")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('isa = "avx2"', 'isa = "avx3"', "hint: did you mean 'avx2'?"),
+        ('isa = "avx2"', 'isa = "neon"', "verify.isa is 'neon', but x86_64 has avx2, vnni"),
+        ('["Haswell"]', '["-S"]', "verify.cpu_models.0"),
+        ("cpu_models", "cpu_model", "did you mean 'cpu_models'?"),
+        ("[verify]", "[verified]", "did you mean 'verify'?"),
+    ],
+)
+def test_what_verify_may_say(tmp_path, old, new, said):
+    assert said in refused(changed(tmp_path, old, new))

@@ -1,6 +1,7 @@
 """Target recipes: what a CPU can do in int8, how to quantize for it, and how good the result must be."""
 
 import hashlib
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +17,10 @@ from toolkit.strict import StrictModel, nearest, read_strict
 Precision = Literal["int8", "float"]
 WeightRange = Literal["full", "pair", "reduced"]
 Smoothing = Literal["none", "search"]
+Isa = Literal["avx2", "vnni", "neon", "dotprod", "i8mm"]
+"""A family of int8 kernels of ONNX Runtime, by the CPU feature that it needs."""
+
+ISAS: Mapping[str, tuple[Isa, ...]] = {"x86_64": ("avx2", "vnni"), "arm64": ("neon", "dotprod", "i8mm")}
 
 
 class Cpu(StrictModel):
@@ -153,6 +158,14 @@ class Image(StrictModel):
     platform: Literal["linux/amd64", "linux/arm64"]
 
 
+class Verify(StrictModel):
+    """On which kernels a bundle for this target is proven before it is shipped."""
+
+    isa: Isa
+    cpu_models: tuple[Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_.,=-]*$")], ...]
+    """QEMU's names of CPUs with just these kernels; empty where QEMU has none."""
+
+
 class Recipe(StrictModel):
     """One target, as its file ``targets/NAME.toml`` describes it."""
 
@@ -164,12 +177,20 @@ class Recipe(StrictModel):
     gate: Gate
     runtime: Runtime
     image: Image
+    verify: Verify
 
     @model_validator(mode="after")
     def _respects_the_kernel(self) -> "Recipe":
         full = [rule.why for rule in self.quantization.rules if rule.weight_range == "full"]
         if self.cpu.pair_saturation and full:
             raise ValueError(f'pair_saturation is true, but a rule sets weight_range = "full": "{full[0]}"')
+        return self
+
+    @model_validator(mode="after")
+    def _verifies_its_own_kernels(self) -> "Recipe":
+        if self.verify.isa not in ISAS[self.cpu.architecture]:
+            known = ", ".join(ISAS[self.cpu.architecture])
+            raise ValueError(f"verify.isa is {self.verify.isa!r}, but {self.cpu.architecture} has {known}")
         return self
 
 
