@@ -68,8 +68,10 @@ def quantize(job: Job, track: Track = silent) -> Quantized:
         text_model(source, fp32, info, SessionInfo(), job.threads),
         text_model(source, int8, info, recipe.runtime.session_info(), job.threads),
     )
-    outputs = gate.outputs_for(models, gate.texts_of(source, job.evaluation), track)
-    evidence = Evidence(job.evaluation, outputs, (file_info(fp32), file_info(int8)))
+    texts = gate.texts_of(source, job.evaluation)
+    lengths = gate.lengths_of(TextTokenizer(source.tokenizer_json, tokenizer_info(source)), texts)
+    outputs = gate.outputs_for(models, texts, track)
+    evidence = Evidence(job.evaluation, outputs, (file_info(fp32), file_info(int8)), lengths)
     report = gate.judge(source, evidence, recipe.gate.limits(source.task))
     golden = golden_vectors(models[1].raw(TEXTS), source.task)
     content = Content(source, recipe, job.calibration, job.evaluation, decided[0], int8, info, golden, report)

@@ -16,7 +16,7 @@ from toolkit.gate.report import (
     Trend,
     Verdict,
 )
-from toolkit.gate.running import CHUNK, outputs_for, run
+from toolkit.gate.running import CHUNK, lengths_of, outputs_for, run
 from toolkit.gate.task import Judged, Measured, Outputs, TaskGate, Told
 from toolkit.gate.tasks import TASKS, texts_of
 from toolkit.gate.verdicts import describe, verdicts
@@ -45,6 +45,7 @@ __all__ = [
     "describe",
     "gold_labels",
     "judge",
+    "lengths_of",
     "outputs_for",
     "require_labels",
     "run",

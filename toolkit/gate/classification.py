@@ -47,7 +47,9 @@ def told(model: Judged, samples: Samples, outputs: Outputs) -> Told:  # noqa: AR
     fp32, int8 = (_probabilities(y, several=model.multi_label) for y in outputs)
     apart = np.abs(fp32 - int8)
     distances = apart.max(axis=1) if model.multi_label else apart.sum(axis=1) / 2
-    return Told(distances, lambda row: (_words(model, fp32[row]), _words(model, int8[row])))
+    answers = [y > 0.5 if model.multi_label else y.argmax(axis=1)[:, None] for y in (fp32, int8)]
+    changed = np.asarray((answers[0] != answers[1]).any(axis=1))
+    return Told(distances, changed, lambda row: (_words(model, fp32[row]), _words(model, int8[row])))
 
 
 def alike(outputs: Outputs) -> None:

@@ -37,9 +37,12 @@ def told(model: Judged, samples: Samples, outputs: Outputs) -> Told:  # noqa: AR
     """Compare the similarity of each pair; of single texts, the cosine of int8's vector to fp32's."""
     if samples.pairs is None:
         alike = cosines(*outputs)[places(samples)[:, 0]]
-        return Told(1 - alike, lambda row: ("cosine 1.0000", f"cosine {alike[row]:.4f}"))
+        same = np.zeros(len(alike), bool)
+        return Told(1 - alike, same, lambda row: ("cosine 1.0000", f"cosine {alike[row]:.4f}"))
     fp32, int8 = _similarities(samples, outputs)
-    return Told(np.abs(fp32 - int8), lambda row: (f"similarity {fp32[row]:.4f}", f"similarity {int8[row]:.4f}"))
+    apart = np.abs(fp32 - int8)
+    words = "similarity {:.4f}".format
+    return Told(apart, np.zeros(len(apart), bool), lambda row: (words(fp32[row]), words(int8[row])))
 
 
 def alike(outputs: Outputs) -> Doubles:

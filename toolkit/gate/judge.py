@@ -4,15 +4,17 @@ Non-finite output fails before anything else is looked at.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from toolkit.errors import NumericsError
+from toolkit.gate import rows
 from toolkit.gate.report import GateReport, Models, RunPlace, Sizes, Verdict
 from toolkit.gate.task import Judged, Measured, Outputs
 from toolkit.gate.tasks import TASKS
 from toolkit.gate.verdicts import verdicts
+from toolkit.metrics import Ints
 from toolkit.numerics.sqnr import sqnr_db
 from toolkit.runtime.manifest import FileInfo
 from toolkit.samples import Samples
@@ -26,6 +28,7 @@ class Evidence:
     samples: Samples
     outputs: Outputs  # [texts, dimension] as texts_of orders them
     files: tuple[FileInfo, FileInfo]  # the two ONNX models
+    lengths: Ints | None = None  # tokens of each text [texts], if slices by length are wanted
     place: RunPlace | None = None  # where int8 ran, if not on this CPU
 
 
@@ -38,15 +41,28 @@ def judge(model: Judged, evidence: Evidence, limits: Mapping[str, Bounds]) -> Ga
     broken = _non_finite_rows(model, evidence)
     first = Verdict("non_finite_rows", None, float(broken), {"max": 0}, "fail" if broken else "pass")
     fp32, int8 = evidence.files
-    return GateReport(
+    report = GateReport(
         task=model.task,
         model=Models(model.name, fp32.sha256, int8.sha256),
         dataset=samples.name,
         dataset_digest=samples.digest,
         rows=len(samples.texts),
-        verdicts=(first, *(() if broken else verdicts(_measured(model, evidence), limits))),
+        verdicts=(first,),
         sizes=Sizes(fp32.bytes, int8.bytes),
         place=evidence.place,
+    )
+    return report if broken else _compared(report, model, evidence, limits)
+
+
+def _compared(report: GateReport, model: Judged, evidence: Evidence, limits: Mapping[str, Bounds]) -> GateReport:
+    answers = rows.Answers(model, evidence.samples, evidence.outputs)
+    alike = TASKS[model.task].alike(evidence.outputs)
+    return replace(
+        report,
+        verdicts=(*report.verdicts, *verdicts(_measured(model, evidence), limits)),
+        slices=() if evidence.lengths is None else rows.slices(answers, evidence.lengths),
+        worst=rows.worst(answers),
+        histogram=None if alike is None else rows.histogram(alike),
     )
 
 

@@ -51,6 +51,7 @@ class Told:
     """How far the two models are apart on each row, and what each says to it."""
 
     distances: Doubles  # [rows]
+    changed: np.ndarray[Any, np.dtype[np.bool_]]  # [rows] where the answer itself is another
     words: Callable[[int], tuple[str, str]]  # row -> fp32's, int8's
 
 

@@ -120,11 +120,4 @@ def _limited(samples: Samples, limit: int | None) -> Samples:
     count = len(samples.texts)
     if limit is None or limit >= count:
         return samples
-    rows = [row * count // limit for row in range(limit)]
-    return replace(
-        samples,
-        texts=tuple(samples.texts[row] for row in rows),
-        pairs=tuple(samples.pairs[row] for row in rows) if samples.pairs else None,
-        scores=tuple(samples.scores[row] for row in rows) if samples.scores else None,
-        labels=tuple(samples.labels[row] for row in rows) if samples.labels else None,  # type: ignore[arg-type]
-    )
+    return samples.taking([row * count // limit for row in range(limit)])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from toolkit.errors import DataError
@@ -21,6 +22,16 @@ class Samples:
     pairs: tuple[str, ...] | None = None  # the second text of each row
     scores: tuple[float, ...] | None = None  # how similar the pair is, larger is more
     labels: Labels | None = None
+
+    def taking(self, rows: Sequence[int]) -> "Samples":
+        """Return some of the rows, in the order given, under the old digest."""
+        return replace(
+            self,
+            texts=tuple(self.texts[row] for row in rows),
+            pairs=tuple(self.pairs[row] for row in rows) if self.pairs else None,
+            scores=tuple(self.scores[row] for row in rows) if self.scores else None,
+            labels=tuple(self.labels[row] for row in rows) if self.labels else None,  # type: ignore[arg-type]
+        )
 
     def sealed(self) -> "Samples":
         """Return the same with the digest of its content."""
