@@ -46,14 +46,16 @@ TEXTS = [
     "not bad",
 ]
 
-Head = Literal["classifier", "multi_label"]
+Head = Literal["classifier", "multi_label", "reranker", "tokens"]
 
 
 def tiny_bert(folder: Path, *, head: Head | None = None, seed: int = 0, layers: int = 2, hidden: int = 32) -> Path:
-    """Write a random BERT (4 heads, 28 tokens, 64 positions) as a folder; heads have 3 labels."""
+    """Write a random BERT (4 heads, 28 tokens, 64 positions) as a folder; heads have 3 labels, a reranker 1."""
     folder.mkdir(parents=True, exist_ok=True)
     config: dict[str, object] = {
-        "architectures": ["BertForSequenceClassification" if head else "BertModel"],
+        "architectures": [
+            f"BertFor{'Token' if head == 'tokens' else 'Sequence'}Classification" if head else "BertModel"
+        ],
         "hidden_act": "gelu",
         "hidden_size": hidden,
         "intermediate_size": 2 * hidden,
@@ -68,6 +70,10 @@ def tiny_bert(folder: Path, *, head: Head | None = None, seed: int = 0, layers: 
     }
     if head:
         config["id2label"] = {"0": "calm", "1": "glad", "2": "sad"}
+    if head == "reranker":
+        config["id2label"] = {"0": "score"}
+    if head == "tokens":
+        config["id2label"] = {"0": "O", "1": "B-x", "2": "I-x"}
     if head == "multi_label":
         config["problem_type"] = "multi_label_classification"
     write_json(folder / "config.json", config)
@@ -105,7 +111,7 @@ def tiny_weights(head: Head | None, seed: int, layers: int, hidden: int) -> dict
         norm(f"{layer}.output.LayerNorm")
     if head:
         linear("bert.pooler.dense", hidden, hidden)
-        linear("classifier", hidden, 3)
+        linear("classifier", hidden, 1 if head == "reranker" else 3)
     return weights
 
 

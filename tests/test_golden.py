@@ -3,8 +3,8 @@ import hashlib
 import numpy as np
 import pytest
 
+from tests.runtime.tiny import text_model
 from toolkit.golden import TEXTS, golden_vectors
-from toolkit.runtime.manifest import Golden
 
 
 def test_the_texts_are_fixed():
@@ -22,13 +22,13 @@ def test_the_texts_differ_in_what_matters():
     assert not any("\n" in text for text in TEXTS)
 
 
-@pytest.mark.parametrize(("task", "difference"), [("embedding", 0.02), ("classification", 0.5)])
+@pytest.mark.parametrize(("task", "difference"), [("embedding", 0.02), ("classification", 0.5), ("reranking", 0.5)])
 def test_vectors_of_a_model(task, difference):
-    outputs = np.random.default_rng(0).normal(size=(len(TEXTS), 3)).astype(np.float32)
-    golden = golden_vectors(outputs, task)
-    assert isinstance(golden, Golden)
+    model = text_model()
+    golden = golden_vectors(model, task)
     assert golden.texts == TEXTS
     assert (golden.min_cosine, golden.max_difference) == (0.999, difference)
-    np.testing.assert_allclose(golden.outputs, outputs, rtol=0, atol=5.1e-7)
+    assert golden.inputs[0] == ((TEXTS[0], TEXTS[1]) if task == "reranking" else TEXTS[0])
+    np.testing.assert_allclose(golden.outputs, model.run(golden.inputs), rtol=0, atol=5.1e-7)
     assert all(number == round(number, 6) for row in golden.outputs for number in row)
-    assert golden == golden_vectors(outputs, task)
+    assert golden == golden_vectors(model, task)

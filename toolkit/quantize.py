@@ -13,7 +13,7 @@ from toolkit.bundle import MODEL, Content, file_info, tokenizer_info, write_bund
 from toolkit.errors import DataError, GateError, ModelError
 from toolkit.feeds import equal_length_feeds
 from toolkit.gate import Evidence, GateReport
-from toolkit.golden import TEXTS, golden_vectors
+from toolkit.golden import golden_vectors
 from toolkit.lower import lower
 from toolkit.observe import observe
 from toolkit.plan import QuantPlan, plan
@@ -73,7 +73,7 @@ def quantize(job: Job, track: Track = silent) -> Quantized:
     outputs = gate.outputs_for(models, texts, track)
     evidence = Evidence(job.evaluation, outputs, (file_info(fp32), file_info(int8)), lengths)
     report = gate.judge(source, evidence, recipe.gate.limits(source.task))
-    golden = golden_vectors(models[1].raw(TEXTS), source.task)
+    golden = golden_vectors(models[1], source.task)
     content = Content(source, recipe, job.calibration, job.evaluation, decided[0], int8, info, golden, report)
     return Quantized(job, fp32, info, content)
 
@@ -89,7 +89,7 @@ def write(quantized: Quantized, out: Path, *, replace: bool = False, keep_reject
         write_bundle(out, quantized.content, replace=replace)
         return out
     hint = "give more or other calibration texts, or say --keep-rejected to look at the bundle"
-    if keep_rejected and np.isfinite(quantized.content.golden.outputs).all():  # JSON holds no NaN
+    if keep_rejected and all(np.isfinite(row).all() for row in quantized.content.golden.outputs):  # JSON holds no NaN
         rejected = out.with_name(f"{out.name}.rejected")
         write_bundle(rejected, quantized.content, replace=True)
         hint = f"the rejected bundle is {rejected}"
@@ -120,7 +120,7 @@ def _plan(job: Job, inputs: Sequence[str], track: Track) -> tuple[QuantPlan, ir.
 
 
 def _dimension(source: Source) -> int:
-    if source.task == "classification":
+    if source.labels:
         return len(source.labels)
     shape = source.model.graph.outputs[0].shape
     if shape is None or not isinstance(shape[-1], int):

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from toolkit.errors import RecipeError, UsageError
 from toolkit.paths import data_folder
 from toolkit.runtime.cpu import missing
-from toolkit.runtime.manifest import SessionInfo
+from toolkit.runtime.manifest import SessionInfo, Task
 from toolkit.strict import StrictModel, nearest, read_strict
 
 Precision = Literal["int8", "float"]
@@ -120,15 +120,35 @@ class ClassificationLimits(StrictModel):
     size_ratio: Bounds | None = None
 
 
+class RerankingLimits(StrictModel):
+    """Limits for the scores of pairs of texts; every metric is optional."""
+
+    spearman: Limit | None = None
+    score_correlation: Bounds | None = None
+    sqnr_db: Bounds | None = None
+    size_ratio: Bounds | None = None
+
+
+class TokenClassificationLimits(StrictModel):
+    """Limits for the classification of words; every metric is optional."""
+
+    entity_f1: Limit | None = None
+    label_flips: Bounds | None = None
+    sqnr_db: Bounds | None = None
+    size_ratio: Bounds | None = None
+
+
 class Gate(StrictModel):
     """The limits of the accuracy gate, by task."""
 
     embedding: EmbeddingLimits
     classification: ClassificationLimits
+    reranking: RerankingLimits
+    token_classification: Annotated[TokenClassificationLimits, Field(alias="token-classification")]
 
-    def limits(self, task: Literal["embedding", "classification"]) -> dict[str, Bounds]:
+    def limits(self, task: Task) -> dict[str, Bounds]:
         """Return the limits of ``task`` by metric."""
-        chosen = getattr(self, task)
+        chosen = getattr(self, task.replace("-", "_"))
         return {name: limit for name in type(chosen).model_fields if (limit := getattr(chosen, name)) is not None}
 
 

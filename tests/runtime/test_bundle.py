@@ -148,11 +148,11 @@ def test_non_finite_model_fails_the_golden_vectors(tmp_path):
     ],
 )
 def test_both_limits_count(golden, got, ok):
-    expected = Golden(("x",), (tuple(map(float, golden)),), 0.999, 0.001)
+    expected = Golden(("x",), (), (tuple(map(float, golden)),), 0.999, 0.001)
     assert compare_golden(expected, np.array([got], dtype=np.float32)).ok is ok
 
 
 def test_cosine_of_one_can_be_asked_for():
     vector = np.random.default_rng(0).normal(size=(20, 384)).astype(np.float32)
-    golden = Golden(tuple(map(str, range(20))), tuple(map(tuple, vector.tolist())), 1.0, 0.0)
+    golden = Golden(tuple(map(str, range(20))), (), tuple(map(tuple, vector.tolist())), 1.0, 0.0)
     assert compare_golden(golden, vector).ok

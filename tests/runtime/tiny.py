@@ -123,7 +123,7 @@ def make_manifest(files: dict[str, bytes], outputs: np.ndarray, **changes: objec
         session=SessionInfo(),
         provenance={"licence": "Apache-2.0", "versions": {"numpy": "2"}},
         gate={"passed": True},
-        golden=Golden(TEXTS, tuple(map(tuple, outputs.tolist())), 0.9999, 1e-5),
+        golden=Golden(TEXTS, (), tuple(map(tuple, outputs.tolist())), 0.9999, 1e-5),
         files={name: FileInfo(hashlib.sha256(data).hexdigest(), len(data)) for name, data in files.items()},
     )
     return replace(manifest, **changes)

@@ -227,8 +227,8 @@ def test_other_activations(folder, activation):
         ({"layer_norm_eps": "small"}, "no usable 'layer_norm_eps'"),
         ({"num_attention_heads": 5}, "num_attention_heads does not divide hidden_size"),
         (
-            {"architectures": ["BertForTokenClassification"]},
-            r"unsupported kind of model[\s\S]*BertForTokenClass",
+            {"architectures": ["BertForQuestionAnswering"]},
+            r"unsupported kind of model[\s\S]*BertForQuestionAnswering",
         ),
         ({"architectures": ["BertForMaskedLM"]}, "unsupported kind of model"),
         ({"hidden_size": 16}, r"has the wrong shape[\s\S]*got: \(28, 32\)[\s\S]*expected: \(28, 16\)"),
@@ -244,7 +244,7 @@ def test_config_that_does_not_fit(folder, changes, words):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"problem_type": "regression"}, "the model gives one number"),
+        ({"problem_type": "regression"}, r"gives numbers, not classes[\s\S]*got: 3 outputs"),
         ({"problem_type": "other"}, "unknown problem_type"),
         ({"id2label": {"0": "a", "1": "b"}}, r"id2label does not fit the logits[\s\S]*keys 0 to 2"),
     ],
@@ -256,16 +256,40 @@ def test_head_that_does_not_fit(tmp_path, changes, words):
         open_source(str(folder))
 
 
-def test_rerankers_are_refused(tmp_path):
-    folder = models.tiny_bert(tmp_path / "c", head="classifier")
-    change_weights(folder, classifier__weight=np.zeros((1, 32), np.float32))
-    with pytest.raises(ModelError, match=r"gives one number, not classes[\s\S]*rerankers are not yet"):
-        open_source(str(folder))
+def test_one_logit_is_a_rerankers_score(tmp_path):
+    folder = models.tiny_bert(tmp_path / "c", head="reranker")
+    source = open_source(str(folder))
+    assert (source.task, source.labels, source.output) == ("reranking", (), "logits")
+    assert models.outputs(source, ["the cat"]).shape == (1, 1)
 
 
-def test_no_head_where_one_is_asked_for(folder):
-    with pytest.raises(ModelError, match="has no classification head"):
-        open_source(str(folder), SourceOptions(task="classification"))
+@pytest.mark.parametrize(
+    ("head", "task", "words"),
+    [
+        ("reranker", "classification", r"gives one number, not classes[\s\S]*--task reranking"),
+        ("classifier", "reranking", r"is no reranker[\s\S]*got: 3 outputs"),
+        ("classifier", "token-classification", "has no head for token-classification"),
+        ("tokens", "classification", "has no head for classification"),
+        (None, "classification", "has no head for classification"),
+        (None, "reranking", "has no head for reranking"),
+    ],
+)
+def test_no_head_where_one_is_asked_for(tmp_path, head, task, words):
+    folder = models.tiny_bert(tmp_path / "c", head=head)
+    with pytest.raises(ModelError, match=words):
+        open_source(str(folder), SourceOptions(task=task))
+
+
+def test_a_token_classifier_labels_every_token(tmp_path):
+    folder = models.tiny_bert(tmp_path / "c", head="tokens")
+    source = open_source(str(folder))
+    assert (source.task, source.labels) == ("token-classification", ("O", "B-x", "I-x"))
+    hidden = models.outputs(open_source(str(folder), SourceOptions(task="embedding", pooling="cls")), ["the cat"])
+    weights = load_file(folder / "model.safetensors")
+    found = models.outputs(source, ["the cat"])
+    assert found.shape == (1, 4, 3)
+    expected = hidden @ weights["classifier.weight"].T + weights["classifier.bias"]
+    np.testing.assert_allclose(found[:, 0], expected, atol=1e-5)
 
 
 def test_pooling_of_a_classifier_is_a_mistake(tmp_path):

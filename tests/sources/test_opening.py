@@ -200,10 +200,13 @@ def test_output_that_does_not_fit(tmp_path, nodes, output, words):
         open_source(str(path), SourceOptions(task="embedding"))
 
 
-def test_token_classifiers_are_refused(tmp_path):
+def test_an_output_of_tokens_classifies_no_texts(tmp_path):
     path = toy(tmp_path / "mine.onnx")
-    with pytest.raises(ModelError, match=r"cannot serve for classification[\s\S]*token classification"):
+    with pytest.raises(ModelError, match=r"cannot serve for classification[\s\S]*expected: \[batch, labels\]"):
         open_source(str(path), SourceOptions(task="classification"))
+    source = open_source(str(path), SourceOptions(task="token-classification", max_length=16))
+    assert source.labels == ("LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3")
+    assert len(source.model.graph.outputs[0].shape) == 3
 
 
 def test_quantized_onnx_is_refused(tmp_path):

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from toolkit.runtime.errors import BundleError, EdgequantError, TextError, UsageError
     from toolkit.runtime.manifest import Manifest
     from toolkit.runtime.model import TextModel
+    from toolkit.runtime.reranker import Ranked, Reranker
+    from toolkit.runtime.token_classifier import Entity, TokenClassifier
     from toolkit.runtime.verification import VerifyReport, verify
 
 __all__ = [
@@ -25,10 +27,14 @@ __all__ = [
     "Classifier",
     "EdgequantError",
     "Embedder",
+    "Entity",
     "Manifest",
     "Prediction",
+    "Ranked",
+    "Reranker",
     "TextError",
     "TextModel",
+    "TokenClassifier",
     "UsageError",
     "VerifyReport",
     "load",
@@ -42,6 +48,8 @@ _MODULES = {
     "errors": ("BundleError", "EdgequantError", "TextError", "UsageError"),
     "manifest": ("Manifest",),
     "model": ("TextModel",),
+    "reranker": ("Ranked", "Reranker"),
+    "token_classifier": ("Entity", "TokenClassifier"),
     "verification": ("VerifyReport", "verify"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

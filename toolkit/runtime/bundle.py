@@ -9,6 +9,8 @@ from toolkit.runtime.embedder import Embedder
 from toolkit.runtime.errors import BundleError, UsageError
 from toolkit.runtime.manifest import FILE_NAME, Manifest
 from toolkit.runtime.model import TextModel
+from toolkit.runtime.reranker import Reranker
+from toolkit.runtime.token_classifier import TokenClassifier
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,20 @@ def load_model(bundle: Bundle, threads: int | None = None) -> TextModel:
     return TextModel(model, text, manifest.model, manifest.tokenizer, manifest.session, threads)
 
 
-def load(bundle: str | os.PathLike[str], threads: int | None = None) -> Embedder | Classifier:
+def load(
+    bundle: str | os.PathLike[str], threads: int | None = None
+) -> Embedder | Classifier | Reranker | TokenClassifier:
     """Load the bundle in a folder, ready to run; ``threads`` defaults to what this process may use.
 
     Presence and size of each file are checked here, digests and golden vectors by ``verify``.
     """
     opened = open_bundle(bundle)
     model = load_model(opened, threads)
-    if opened.manifest.task == "embedding":
+    task, labels = opened.manifest.task, opened.manifest.labels
+    if task == "embedding":
         return Embedder(model)
-    return Classifier(model, opened.manifest.labels, opened.manifest.multi_label)
+    if task == "reranking":
+        return Reranker(model)
+    if task == "token-classification":
+        return TokenClassifier(model, labels)
+    return Classifier(model, labels, opened.manifest.multi_label)

@@ -14,13 +14,16 @@ FILE_NAME = "manifest.json"
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 """All that a model may ask for: int64 ``[batch, length]`` each."""
 
-Task = Literal["embedding", "classification"]
+Task = Literal["embedding", "classification", "reranking", "token-classification"]
 GraphOptimization = Literal["disabled", "basic", "extended", "all"]
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The ONNX file, the inputs it takes, and its one output: float32 ``[batch, dimension]``."""
+    """The ONNX file, the inputs it takes, and its one output.
+
+    It is float32 ``[batch, dimension]``, or ``[batch, length, dimension]`` for token classification.
+    """
 
     file: str
     inputs: tuple[str, ...]
@@ -61,14 +64,21 @@ class SessionInfo:
 class Golden:
     """Texts with the outputs that the builder saw: ``outputs`` is ``[len(texts)][dimension]``.
 
+    For token classification a text has ``dimension`` numbers for each of its tokens, one token after the other.
     A host passes if each text's cosine is at least ``min_cosine`` and no number is more than
     ``max_difference`` away.
     """
 
     texts: tuple[str, ...]
+    pairs: tuple[str, ...]  # the second text of each, for a model that reads pairs; else none
     outputs: tuple[tuple[float, ...], ...]
     min_cosine: float
     max_difference: float
+
+    @property
+    def inputs(self) -> list[str | tuple[str, str]]:
+        """What the model is given: the texts, or the pairs of texts."""
+        return list(zip(self.texts, self.pairs, strict=True)) if self.pairs else list(self.texts)
 
 
 @dataclass(frozen=True)
@@ -132,7 +142,7 @@ Problem = tuple[str, object, str]
 def _problems(manifest: Manifest) -> Iterator[Problem]:
     """Yield key, got and expected of each value that has the right type and still cannot be."""
     yield from _file_problems(manifest)
-    yield from _golden_problems(manifest.golden, manifest.model.dimension)
+    yield from _golden_problems(manifest.golden, manifest.model.dimension, manifest.task)
     inputs = manifest.model.inputs
     if "input_ids" not in inputs or not set(inputs) <= set(INPUTS) or len(set(inputs)) < len(inputs):
         yield (
@@ -149,9 +159,12 @@ def _problems(manifest: Manifest) -> Iterator[Problem]:
     for key, (got, least) in numbers.items():
         if got < least:
             yield key, got, f"at least {least}"
-    count = manifest.model.dimension if manifest.task == "classification" else 0
+    labelled = manifest.task in ("classification", "token-classification")
+    count = manifest.model.dimension if labelled else 0
     if len(manifest.labels) != count:
         yield "labels", len(manifest.labels), f"{count} labels, as task and model.dimension say"
+    if manifest.task == "reranking" and manifest.model.dimension != 1:
+        yield "model.dimension", manifest.model.dimension, "1: a reranker gives one score"
 
 
 def _file_problems(manifest: Manifest) -> Iterator[Problem]:
@@ -167,14 +180,18 @@ def _file_problems(manifest: Manifest) -> Iterator[Problem]:
             yield key, name, f"one of the manifest's files: {', '.join(manifest.files) or 'none'}"
 
 
-def _golden_problems(golden: Golden, dimension: int) -> Iterator[Problem]:
+def _golden_problems(golden: Golden, dimension: int, task: Task) -> Iterator[Problem]:
     if not golden.texts:  # a self-check of nothing would always pass
         yield "golden.texts", "no texts", "at least one text"
+    if golden.pairs and len(golden.pairs) != len(golden.texts):
+        yield "golden.pairs", f"{len(golden.pairs)} texts", f"{len(golden.texts)}, one for each text, or none"
     if len(golden.outputs) != len(golden.texts):
         yield "golden.outputs", f"{len(golden.outputs)} outputs", f"{len(golden.texts)}, one for each text"
+    by_token = task == "token-classification"
     for i, output in enumerate(golden.outputs):
-        if len(output) != dimension:
-            yield f"golden.outputs[{i}]", f"{len(output)} numbers", f"{dimension}, as model.dimension says"
+        if len(output) % dimension or not output if by_token else len(output) != dimension:
+            expected = f"{dimension}{' for each token' if by_token else ''}, as model.dimension says"
+            yield f"golden.outputs[{i}]", f"{len(output)} numbers", expected
     if golden.max_difference < 0:
         yield "golden.max_difference", golden.max_difference, "at least 0"
     if not -1 <= golden.min_cosine <= 1:

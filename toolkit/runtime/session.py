@@ -39,7 +39,7 @@ _FATAL = 4  # what onnxruntime would print comes back as an exception, and is to
 
 
 class Session:
-    """A loaded model: int64 arrays in, one float32 array ``[batch, dimension]`` out."""
+    """A loaded model: int64 arrays in, one float32 array out, ``[batch, dimension]`` or one such row a token."""
 
     def __init__(self, model: bytes | Path, info: ModelInfo, settings: SessionInfo, threads: int) -> None:
         self.where = str(model) if isinstance(model, Path) else f"{info.file} (in memory)"
@@ -55,11 +55,14 @@ class Session:
         outputs = {node.name for node in self._session.get_outputs()}
         self._check("output is", outputs & {info.output} or outputs, {info.output})
 
-    def run(self, feed: Mapping[str, IntArray]) -> FloatArray:
-        """Return the model's output; BundleError if it fails, or has another shape than the manifest says."""
+    def run(self, feed: Mapping[str, IntArray], rank: int = 2) -> FloatArray:
+        """Return the model's output, ``[batch, dimension]``, for a rank of 3 ``[batch, length, dimension]``.
+
+        BundleError if it fails, or has another shape than the manifest says.
+        """
         with _in_words("the model failed", self.where):
             output = self._session.run([self.info.output], dict(feed))[0]
-        expected = (len(feed["input_ids"]), self.info.dimension)
+        expected = (*feed["input_ids"].shape[: rank - 1], self.info.dimension)
         if output.shape != expected:
             what = f"output {self.info.output!r} has another shape than the manifest says"
             raise BundleError(what, where=self.where, got=output.shape, expected=expected)

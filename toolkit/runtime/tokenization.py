@@ -26,6 +26,10 @@ class Encoded:
 
     ids: list[int]
     type_ids: list[int]
+    spans: Sequence[tuple[int, int]] = ()
+    """Where each token stands in the text, in characters; only where it was asked for, as ``words``."""
+    words: Sequence[int | None] = ()
+    """Which word each token is of; None for special tokens."""
 
 
 class TextTokenizer:
@@ -46,10 +50,13 @@ class TextTokenizer:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length=info.max_length)
 
-    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
-        """Return the tokens of each text; TextError names the index of what is no text."""
+    def encode(self, texts: Sequence[Text], *, places: bool = False) -> list[Encoded]:
+        """Return the tokens of each text, with their places if asked; TextError names the index of what is no text."""
         for index, text in enumerate(texts):
             _check_text(text, index)
+        if places:
+            every = self._tokenizer.encode_batch(list(texts))
+            return [Encoded(found.ids, found.type_ids, found.offsets, found.word_ids) for found in every]
         return [Encoded(found.ids, found.type_ids) for found in self._tokenizer.encode_batch_fast(list(texts))]
 
     def arrays(self, batch: Sequence[Encoded], inputs: Iterable[str]) -> dict[str, IntArray]:

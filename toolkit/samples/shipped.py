@@ -10,9 +10,9 @@ from pydantic import Field
 
 from toolkit.errors import DataError, RecipeError, UsageError
 from toolkit.paths import data_folder
+from toolkit.runtime.manifest import Task
 from toolkit.strict import StrictModel, nearest, read_strict
 
-Task = Literal["embedding", "classification"]
 Count = Annotated[int, Field(ge=1)]
 
 

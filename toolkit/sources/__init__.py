@@ -3,6 +3,6 @@
 from toolkit.sources.demo import DEMO_NAME, demo_model
 from toolkit.sources.opening import open_source
 from toolkit.sources.options import SourceOptions
-from toolkit.sources.source import Pooling, Source, Task
+from toolkit.sources.source import Pooling, Source
 
-__all__ = ["DEMO_NAME", "Pooling", "Source", "SourceOptions", "Task", "demo_model", "open_source"]
+__all__ = ["DEMO_NAME", "Pooling", "Source", "SourceOptions", "demo_model", "open_source"]

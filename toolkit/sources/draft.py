@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from toolkit.errors import UsageError
+from toolkit.runtime.manifest import Task
 from toolkit.sources.options import SourceOptions
-from toolkit.sources.source import Task
 
 
 @dataclass(frozen=True)

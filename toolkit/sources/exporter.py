@@ -7,11 +7,16 @@ from pathlib import Path
 
 from toolkit.errors import MissingExtraError, ModelError
 from toolkit.hub import TIMEOUT_S, network_errors
-from toolkit.sources.source import Task
+from toolkit.runtime.manifest import Task
 from toolkit.sources.writer import OPSET
 
 _HINT = "pip install 'edgequant[export]' (install a CPU build of torch first, it is much smaller: docs/models.md)"
-_TASKS: dict[Task, str] = {"embedding": "feature-extraction", "classification": "text-classification"}
+_TASKS: dict[Task, str] = {
+    "embedding": "feature-extraction",
+    "classification": "text-classification",
+    "reranking": "text-classification",
+    "token-classification": "token-classification",
+}
 _SMALL = ["*.json", "*.txt", "*.model"]
 
 

@@ -9,13 +9,13 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped,u
 from onnx_ir.passes.common import RemoveInitializersFromInputsPass, RemoveUnusedNodesPass, ShapeInferencePass
 
 from toolkit.errors import ModelError, NumericsError
+from toolkit.runtime.manifest import Task
 from toolkit.sources.draft import Draft, refuse_pooling
 from toolkit.sources.files import Fields, Files
 from toolkit.sources.heads import finish_embedding, normalize, tail_of
-from toolkit.sources.labels import read_labels
+from toolkit.sources.labels import read_labels, sequence_task
 from toolkit.sources.options import SourceOptions
 from toolkit.sources.sentence_transformers import Modules
-from toolkit.sources.source import Task
 from toolkit.sources.writer import GraphWriter, set_output
 
 NAMES = ("onnx/model.onnx", "model.onnx")
@@ -34,16 +34,27 @@ def open_graph(
     _check_graph(model, path)
     task, output = _pick_output(model.graph, path, options)
     size = _last_axis(output, task, path)
-    if task == "classification":
+    if task != "embedding":
         refuse_pooling(options, "the model is a classifier")
-        labels, several = read_labels(config, size)
-        set_output(model.graph, output, "logits", size)
-        draft = Draft(model, task, "logits", "onnx file", labels=labels, multi_label=several)
+        draft = _classifier(model, (task, output, size), config, options)
     else:
         pooling, unit = _finish_embedding(model.graph, output, modules, options)
         draft = Draft(model, task, "sentence_embedding", "onnx file", pooling=pooling, normalize=unit)
     RemoveUnusedNodesPass()(model)
     return draft
+
+
+def _classifier(
+    model: ir.Model, found: tuple[Task, ir.Value, int], config: Fields | None, options: SourceOptions
+) -> Draft:
+    """Return the draft of a classifier of texts or tokens, or of a reranker: a classifier of texts with one logit."""
+    task, output, size = found
+    by_token = task == "token-classification"
+    if not by_token:
+        task = sequence_task(config, size, options.task)
+    labels, several = ((), False) if task == "reranking" else read_labels(config, size)
+    set_output(model.graph, output, "logits", size, by_token=by_token)
+    return Draft(model, task, "logits", "onnx file", labels=labels, multi_label=several and not by_token)
 
 
 def _load(path: Path, files: Files) -> ir.Model:
@@ -114,45 +125,43 @@ def _check_graph(model: ir.Model, path: Path) -> None:
 
 
 def _pick_output(graph: ir.Graph, path: Path, options: SourceOptions) -> tuple[Task, ir.Value]:
-    """Return the task and the output that serves it."""
+    """Return the task and the output that serves it; logits of three axes are those of tokens."""
     named = {str(value.name): value for value in graph.outputs}
     embeddings = (*_TOKENS, "sentence_embedding") if options.pooling else ("sentence_embedding", *_TOKENS)
-    tasks: dict[Task, tuple[str, ...]] = {"classification": ("logits",), "embedding": embeddings}
-    for task, names in tasks.items():
-        found = next((named[name] for name in names if name in named), None)
-        if found is None and options.task == task and len(named) == 1:
-            found = graph.outputs[0]
-        if found is not None and options.task in (None, task):
-            if found.dtype != ir.DataType.FLOAT:
-                raise ModelError(
-                    "the output is not float32",
-                    where=path,
-                    got=_described(found),
-                    hint="export a float32 model",
-                )
-            return task, found
-    hint = "" if options.task else "if the model has one output of another name, say what it is (--task)"
-    expected = "logits, sentence_embedding, last_hidden_state or token_embeddings"
-    raise ModelError(
-        "the ONNX model has no output to use", where=path, got=", ".join(named), expected=expected, hint=hint
+    by_token = "logits" in named and len(tuple(named["logits"].shape or ())) == 3
+    task = options.task or (
+        "token-classification" if by_token else "classification" if "logits" in named else "embedding"
     )
+    found = next((named[name] for name in (embeddings if task == "embedding" else ("logits",)) if name in named), None)
+    if found is None and options.task and len(named) == 1:
+        found = graph.outputs[0]
+    if found is None:
+        hint = "" if options.task else "if the model has one output of another name, say what it is (--task)"
+        expected = "logits, sentence_embedding, last_hidden_state or token_embeddings"
+        got = ", ".join(named)
+        raise ModelError("the ONNX model has no output to use", where=path, got=got, expected=expected, hint=hint)
+    if found.dtype != ir.DataType.FLOAT:
+        hint = "export a float32 model"
+        raise ModelError("the output is not float32", where=path, got=_described(found), hint=hint)
+    return task, found
+
+
+_SHAPES: dict[Task, tuple[tuple[int, ...], str]] = {
+    "embedding": ((2, 3), "[batch, size] or [batch, sequence, size], the size being a number"),
+    "classification": ((2,), "[batch, labels]"),
+    "reranking": ((2,), "[batch, 1]"),
+    "token-classification": ((3,), "[batch, sequence, labels]"),
+}
 
 
 def _last_axis(output: ir.Value, task: Task, path: Path) -> int:
     """Return how many labels or dimensions the output has; ModelError if its shape is another."""
     shape = tuple(output.shape) if output.shape is not None else ()
-    if len(shape) in ((2,) if task == "classification" else (2, 3)) and isinstance(shape[-1], int):
+    ranks, expected = _SHAPES[task]
+    if len(shape) in ranks and isinstance(shape[-1], int):
         return shape[-1]
-    logits = task == "classification"
-    expected = "[batch, labels]" if logits else "[batch, size] or [batch, sequence, size], the size being a number"
-    hint = "token classification, masked language models and question answering are not supported yet"
-    raise ModelError(
-        f"the output cannot serve for {task}",
-        where=path,
-        got=_described(output),
-        expected=expected,
-        hint=hint if logits else "",
-    )
+    got = _described(output)
+    raise ModelError(f"the output cannot serve for {task}", where=path, got=got, expected=expected)
 
 
 def _finish_embedding(

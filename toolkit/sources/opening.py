@@ -78,8 +78,8 @@ def _export(files: Files, config: Fields, modules: Modules | None, options: Sour
         if path.suffix in _WEIGHTS:
             files.take(path)
     names = config.values.get("architectures")
-    classifier = isinstance(names, list) and bool(names) and str(names[0]).endswith("ForSequenceClassification")
-    task = options.task or ("classification" if classifier and not modules else "embedding")
+    name = str(names[0]) if isinstance(names, list) and names and not modules else ""
+    task = options.task or next((task for end, task in checkpoint.HEADS if name.endswith(end)), "embedding")
     with tempfile.TemporaryDirectory(prefix="edgequant-") as out:
         version = exporter.export(root, task, Path(out))
         draft = onnx_file.open_graph(Path(out) / "model.onnx", Files(Path(out)), config, modules, options)

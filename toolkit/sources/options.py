@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.sources.source import Pooling, Task
+from toolkit.runtime.manifest import Task
+from toolkit.sources.source import Pooling
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The head of a sequence classifier: two linear layers on the first token."""
+"""The heads of classifiers: two linear layers on the first token, or one on every token."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,8 @@ import numpy as np
 import onnx_ir as ir
 
 from toolkit.sources.encoder import EncoderBuilder
+
+TOKEN_HEAD = "classifier"  # noqa: S105 - what every family calls the one layer of its token classifier
 
 
 @dataclass(frozen=True)
@@ -27,3 +29,8 @@ def classify(build: EncoderBuilder, tokens: ir.Value, names: HeadNames, labels: 
     pooled = build.linear(first, names.dense, "pooler.dense", (hidden, hidden))
     pooled = op(f"pooler/{names.activation}", [pooled], result="pooler")
     return build.linear(pooled, names.output, "classifier", (hidden, labels))
+
+
+def classify_tokens(build: EncoderBuilder, tokens: ir.Value, labels: int) -> ir.Value:
+    """Append the one linear layer: [b, s, h] -> [b, s, labels]."""
+    return build.linear(tokens, TOKEN_HEAD, "classifier", (build.config.hidden, labels))

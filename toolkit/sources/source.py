@@ -5,7 +5,8 @@ from typing import Literal
 
 import onnx_ir as ir
 
-Task = Literal["embedding", "classification"]
+from toolkit.runtime.manifest import Task
+
 Pooling = Literal["mean", "cls", "max"]
 
 
@@ -15,7 +16,8 @@ class Source:
 
     ``model`` takes int64 ``input_ids`` and ``attention_mask``, and ``token_type_ids`` where the graph has it,
     each [batch, sequence] with both axes dynamic, and has exactly one output named ``output``: float32
-    ``sentence_embedding`` [batch, dimension] for embeddings, ``logits`` [batch, labels] for classification.
+    ``sentence_embedding`` [batch, dimension] for embeddings, ``logits`` [batch, labels] for classification,
+    [batch, 1] for reranking, [batch, sequence, labels] for token classification.
     """
 
     name: str
@@ -25,7 +27,7 @@ class Source:
     tokenizer_json: str  # no truncation, no padding: the runtime sets both
     max_length: int  # tokens of one text, special tokens included
     pad_id: int
-    labels: tuple[str, ...]  # of classification, in the order of the logits
+    labels: tuple[str, ...]  # of (token) classification, in the order of the logits
     multi_label: bool  # sigmoid per label instead of one softmax
     pooling: str | None  # put into the graph: a Pooling, or several as in "cls+mean"; None where the graph came with it
     normalize: bool  # put into the graph, as its last step

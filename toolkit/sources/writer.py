@@ -55,12 +55,12 @@ def new_graph(name: str, inputs: Sequence[str]) -> ir.Graph:
     return ir.Graph(values, [], nodes=[], opset_imports={"": OPSET}, name=name)
 
 
-def set_output(graph: ir.Graph, value: ir.Value, name: str, size: int) -> None:
-    """Make ``value`` the graph's one output: float32 [batch, size], called ``name``."""
+def set_output(graph: ir.Graph, value: ir.Value, name: str, size: int, *, by_token: bool = False) -> None:
+    """Make ``value`` the graph's one output: float32 [batch, size] or [batch, sequence, size], called ``name``."""
     for other in graph.outputs:
         if other is not value and other.name == name:
             other.name = f"{name}/before"
     value.name = name
     value.dtype = ir.DataType.FLOAT
-    value.shape = ir.Shape(("batch", size))
+    value.shape = ir.Shape(("batch", "sequence", size) if by_token else ("batch", size))
     graph.outputs[:] = [value]

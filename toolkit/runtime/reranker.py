@@ -1,0 +1,49 @@
+"""Reranking: how well texts answer a query, by a cross-encoder that reads query and text together."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from toolkit.runtime.errors import BundleError, TextError, UsageError
+from toolkit.runtime.model import TextModel
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A text's place in the list that was given, and its score, 0 to 1."""
+
+    index: int
+    score: float
+
+
+class Reranker:
+    """Scores texts for a query; a score does not depend on which other texts are scored with it."""
+
+    def __init__(self, model: TextModel) -> None:
+        if model.info.dimension != 1:
+            raise BundleError("a reranker gives one number", got=model.info.dimension, expected=1)
+        self.model = model
+
+    def score(self, query: str, texts: Sequence[str], batch_size: int | None = None) -> list[float]:
+        """Return the score of each text, 0 to 1: the sigmoid of the model's one logit."""
+        if not isinstance(query, str):
+            raise TextError("the query is not a string", got=type(query).__name__)
+        if isinstance(texts, str | bytes):
+            raise TextError("texts are not a list of strings", got=type(texts).__name__, hint="wrap one text: [text]")
+        logits = self.model.run([(query, text) for text in texts], batch_size)
+        return [_sigmoid(float(row[0])) for row in logits]
+
+    def rank(self, query: str, texts: Sequence[str], top_k: int | None = None) -> list[Ranked]:
+        """Return the texts by falling score, the best ``top_k`` or all; equal scores keep the order given."""
+        if top_k is not None and top_k < 1:
+            raise UsageError("top_k is too small", got=top_k, expected="at least 1")
+        scores = self.score(query, texts)
+        order = sorted(range(len(scores)), key=lambda index: -scores[index])
+        return [Ranked(index, scores[index]) for index in order[:top_k]]
+
+
+def _sigmoid(logit: float) -> float:
+    if logit >= 0:
+        return 1 / (1 + math.exp(-logit))
+    power = math.exp(logit)  # of a negative number: no overflow
+    return power / (1 + power)
