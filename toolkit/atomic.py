@@ -29,14 +29,21 @@ def refuse_existing(out: Path, *, replace: bool) -> None:
 @contextmanager
 def whole_folder(out: Path, *, replace: bool) -> Iterator[Path]:
     """Yield an empty folder beside ``out`` that gets its name when the block ends well, and goes away when not."""
+    with whole_tree(out, replace=replace) as beside:
+        yield beside
+        for path in beside.iterdir():
+            path.chmod(0o644)
+            sync(path)
+
+
+@contextmanager
+def whole_tree(out: Path, *, replace: bool) -> Iterator[Path]:
+    """Do as ``whole_folder``, for folders in folders and links: what lies inside keeps its modes."""
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
     try:
         yield beside
         beside.chmod(0o755)
-        for path in beside.iterdir():
-            path.chmod(0o644)
-            sync(path)
         sync(beside)
         refuse_existing(out, replace=replace)
         _rename(beside, out)

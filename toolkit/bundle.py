@@ -13,6 +13,7 @@ from toolkit.atomic import whole_folder
 from toolkit.gate import GateReport
 from toolkit.plan import QuantPlan
 from toolkit.runtime.manifest import (
+    CHECKSUM,
     FILE_NAME,
     SCHEMA,
     FileInfo,
@@ -21,6 +22,7 @@ from toolkit.runtime.manifest import (
     ModelInfo,
     TargetInfo,
     TokenizerInfo,
+    checksum_line,
 )
 from toolkit.samples import Samples
 from toolkit.sources.source import Source
@@ -54,8 +56,11 @@ def write_bundle(out: Path, content: Content, *, replace: bool) -> None:
     }
     infos = {name: file_info(data) for name, data in files.items()}
     with whole_folder(out, replace=replace) as folder:
-        for name, data in (*files.items(), (FILE_NAME, _manifest(content, infos).to_json())):
+        for name, data in files.items():
             (folder / name).write_bytes(data)
+        manifest = _manifest(content, infos).to_json()
+        (folder / CHECKSUM).write_bytes(checksum_line(manifest))
+        (folder / FILE_NAME).write_bytes(manifest)
 
 
 def file_info(data: bytes) -> FileInfo:

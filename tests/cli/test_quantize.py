@@ -25,7 +25,7 @@ mount -t tmpfs -o "size=$size" tmpfs "$folder" || exit 77
 ls -A "$folder" > "$listing"
 exit $code
 """
-FILES = ["manifest.json", "model.onnx", "quantization.json", "tokenizer.json"]
+FILES = ["manifest.json", "manifest.json.sha256", "model.onnx", "quantization.json", "tokenizer.json"]
 
 
 @pytest.fixture

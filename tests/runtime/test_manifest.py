@@ -4,8 +4,9 @@ from dataclasses import replace
 import pytest
 
 from tests.runtime.tiny import DIMENSION, LABELS, Parts
+from toolkit.runtime.bundle import open_bundle
 from toolkit.runtime.errors import BundleError
-from toolkit.runtime.manifest import FileInfo, Manifest
+from toolkit.runtime.manifest import CHECKSUM, FileInfo, Manifest, checksum_line
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +136,19 @@ def test_classifier_needs_a_label_for_each_output(manifest):
     assert Manifest.from_json(replace(manifest, **LABELS).to_json(), "m").labels[0] == "joy"
     with pytest.raises(BundleError, match=r"'labels'\n.*m\n.*got: 0\n.*4 labels"):
         Manifest.from_json(replace(manifest, task="classification").to_json(), "m")
+
+
+def test_a_manifest_that_its_checksum_does_not_fit_is_refused_before_it_is_read(bundle):
+    data = (bundle / "manifest.json").read_bytes()
+    (bundle / CHECKSUM).write_bytes(checksum_line(data))
+    assert open_bundle(bundle).manifest == Manifest.from_json(data, "")
+    for position in range(0, len(data), 97):
+        altered = bytearray(data)
+        altered[position] ^= 1
+        (bundle / "manifest.json").write_bytes(altered)
+        with pytest.raises(BundleError, match="does not fit the manifest"):
+            open_bundle(bundle)
+    (bundle / "manifest.json").write_bytes(data)
+    (bundle / CHECKSUM).write_bytes(b"")
+    with pytest.raises(BundleError, match="does not fit the manifest"):
+        open_bundle(bundle)

@@ -8,6 +8,7 @@ from importlib import import_module
 import toolkit
 from toolkit.errors import MissingExtraError
 from toolkit.runtime import commands, failures
+from toolkit.runtime.unpack_command import WHAT
 
 # Command → (module, help). A module is imported when its command runs, so that a device needs no extra for the others.
 COMMANDS = {
@@ -15,6 +16,7 @@ COMMANDS = {
     "inspect": ("show what was decided for every tensor of a bundle, and why", "inspect"),
     "targets": ("list the target CPUs, or explain one recipe", "targets"),
     "sets": ("list the calibration and evaluation sets that are shipped", "sets"),
+    "unpack": (WHAT, "unpack"),
     "doctor": ("tell what this CPU is, which target suits it and what is missing", "doctor"),
 }
 

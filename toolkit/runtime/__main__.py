@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 from toolkit.runtime.commands import register
 from toolkit.runtime.failures import run_command
+from toolkit.runtime.unpack_command import register_unpack
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 fine, 1 failure, 2 usage, 130 interrupted."""
     parser = ArgumentParser(prog="python -m toolkit.runtime", description="Run an edgequant bundle on this machine.")
-    register(parser.add_subparsers(required=True, metavar="COMMAND"))
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    register(subparsers)
+    register_unpack(subparsers)
     return run_command(parser.parse_args(argv))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from toolkit.runtime.classifier import Classifier
 from toolkit.runtime.embedder import Embedder
 from toolkit.runtime.errors import BundleError, UsageError
-from toolkit.runtime.manifest import FILE_NAME, Manifest
+from toolkit.runtime.manifest import CHECKSUM, FILE_NAME, Manifest, check_manifest
 from toolkit.runtime.model import TextModel
 from toolkit.runtime.reranker import Reranker
 from toolkit.runtime.token_classifier import TokenClassifier
@@ -37,7 +37,7 @@ def open_bundle(bundle: str | os.PathLike[str]) -> Bundle:
     """Read a bundle's manifest; UsageError if there is no such folder, BundleError if it is no bundle."""
     folder = Path(bundle)
     if folder.is_file():
-        hint = "an archive must be unpacked first: mkdir DIR && tar -xf ARCHIVE -C DIR"
+        hint = "an archive must be unpacked first: edgequant unpack ARCHIVE -o DIR"
         raise UsageError("the bundle is a file, not a folder", where=folder, hint=hint)
     if not folder.is_dir():
         hint = "edgequant quantize writes one"
@@ -46,7 +46,10 @@ def open_bundle(bundle: str | os.PathLike[str]) -> Bundle:
     if not path.is_file():
         hint = "give the folder that edgequant quantize wrote"
         raise BundleError("the folder is not a bundle", where=folder, expected=f"a {FILE_NAME} in it", hint=hint)
-    return Bundle(folder, Manifest.from_json(path.read_bytes(), path))
+    data, checksum = path.read_bytes(), folder / CHECKSUM
+    if checksum.is_file():
+        check_manifest(data, checksum.read_bytes(), checksum)
+    return Bundle(folder, Manifest.from_json(data, path))
 
 
 def load_model(bundle: Bundle, threads: int | None = None) -> TextModel:

@@ -1,5 +1,6 @@
 """``manifest.json``, the one home of its schema: what is in a bundle and how it is run."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,12 @@ from toolkit.runtime.strict import parse, read
 
 SCHEMA = 1
 FILE_NAME = "manifest.json"
+CHECKSUM = f"{FILE_NAME}.sha256"
+"""The manifest's own digest, a line as sha256sum writes it: the manifest guards every other file, this guards it."""
+SIGNATURE = f"{FILE_NAME}.sig"
+OWN_FILES = (FILE_NAME, CHECKSUM, SIGNATURE)
+"""What a bundle may hold that its manifest does not list."""
+
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 """All that a model may ask for: int64 ``[batch, length]`` each."""
 
@@ -128,6 +135,19 @@ class Manifest:
         return manifest
 
 
+def checksum_line(manifest: bytes) -> bytes:
+    """Return the content of ``CHECKSUM`` for the manifest's bytes."""
+    return f"{hashlib.sha256(manifest).hexdigest()}  {FILE_NAME}\n".encode()
+
+
+def check_manifest(manifest: bytes, checksum: bytes, where: object) -> None:
+    """Raise BundleError when ``CHECKSUM``'s content is not that of the manifest's bytes."""
+    expected = checksum_line(manifest)
+    if checksum != expected:
+        got, hint = repr(checksum[:70]), "one of the two is altered: copy the bundle again"
+        raise BundleError(f"{CHECKSUM} does not fit the manifest", where=where, got=got, expected=expected, hint=hint)
+
+
 # A line break cannot occur inside a JSON string, so this never matches in one.
 _NUMBERS = re.compile(r"\[\n\s*((?:-?[0-9.eE+-]+,?\n\s*)+)\]")
 
@@ -169,7 +189,7 @@ def _problems(manifest: Manifest) -> Iterator[Problem]:
 
 def _file_problems(manifest: Manifest) -> Iterator[Problem]:
     for name, info in manifest.files.items():
-        if name != name.strip() or name in ("", ".", "..", FILE_NAME) or re.search(r"[/\\\x00-\x1f]", name):
+        if name != name.strip() or name in ("", ".", "..", *OWN_FILES) or re.search(r"[/\\\x00-\x1f]", name):
             yield "files", repr(name), "plain names of files inside the bundle's folder"
         if not re.fullmatch("[0-9a-f]{64}", info.sha256):
             yield f"files.{name}.sha256", info.sha256, "64 lower-case hex digits"

@@ -10,7 +10,7 @@ import numpy as np
 from toolkit.runtime import cpu
 from toolkit.runtime.bundle import Bundle, load_model, open_bundle
 from toolkit.runtime.errors import BundleError
-from toolkit.runtime.manifest import FILE_NAME, Golden
+from toolkit.runtime.manifest import FILE_NAME, OWN_FILES, Golden
 from toolkit.runtime.session import FloatArray
 from toolkit.runtime.similarity import cosines
 
@@ -73,11 +73,10 @@ def _file_checks(bundle: Bundle) -> Iterator[Check]:
 
 
 def _check_strangers(bundle: Bundle) -> Check:
-    known = {FILE_NAME, *bundle.manifest.files}
+    known = {*OWN_FILES, *bundle.manifest.files}
     strangers = sorted(path.name for path in bundle.folder.iterdir() if path.name not in known)
-    detail = (
-        f"not in the manifest: {', '.join(strangers)}" if strangers else f"none beside the {len(known)} of the bundle"
-    )
+    count = 1 + len(bundle.manifest.files)
+    detail = f"not in the manifest: {', '.join(strangers)}" if strangers else f"none beside the {count} of the bundle"
     return Check("other files", not strangers, detail)
 
 

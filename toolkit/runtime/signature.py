@@ -1,0 +1,109 @@
+"""A bundle's signature, checked on the device: ed25519 over the digest of ``manifest.json``, which guards the rest."""
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from toolkit.runtime.errors import BundleError, UsageError
+from toolkit.runtime.manifest import FILE_NAME, SIGNATURE
+from toolkit.runtime.strict import parse, read
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Signature:
+    """All of a ``.sig`` file: what was signed, by the key with which digest, and the signature in base64.
+
+    ``signed`` is the very text, less its line end, that the signature is for; see ``statement``.
+    ``key`` is ``sha256:`` and the digest of the public key's SubjectPublicKeyInfo in DER.
+    """
+
+    schema: int
+    algorithm: Literal["ed25519"]
+    key: str
+    signed: str
+    signature: str
+
+
+def statement(kind: str, data: bytes) -> str:
+    """Return what is signed for a file's bytes; ``kind`` keeps a bundle's signature from being taken for another's."""
+    return f"edgequant {kind} v1 sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def verify_signature(bundle_folder: Path, public_key: bytes) -> None:
+    """Check a bundle's signature with ``public_key``, a PEM; nothing but manifest and signature is read.
+
+    BundleError when it is unsigned, signed by another key, or altered; UsageError for a key that is no ed25519 key.
+    The files are then guarded by the manifest's digests: ``verify`` compares them.
+    """
+    check_signature(bundle_folder, public_key, bundle_folder)
+
+
+def check_signature(folder: Path, public_key: bytes, where: object) -> None:
+    """Check the signature of the bundle in ``folder``; messages name ``where``."""
+    path = folder / SIGNATURE
+    if not path.is_file():
+        hint = "edgequant sign BUNDLE --key KEY signs it"
+        raise BundleError("the bundle is not signed", where=where, expected=f"a {SIGNATURE} in it", hint=hint)
+    check(path.read_bytes(), statement("bundle", (folder / FILE_NAME).read_bytes()), public_key, path)
+
+
+def check(signature: bytes, expected: str, public_key: bytes, where: object) -> None:
+    """Check the bytes of a ``.sig`` file against the statement that it must be for."""
+    key, name = _load(public_key)
+    found = _read(signature, where)
+    if found.key != name:
+        raise BundleError("the signature is by another key", where=where, got=found.key, expected=name)
+    if found.signed != expected:
+        hint = "it was altered or replaced after it was signed"
+        raise BundleError(
+            "the signature is for something else", where=where, got=found.signed, expected=expected, hint=hint
+        )
+    if not _matches(key, found.signature, f"{expected}\n".encode()):
+        raise BundleError("the signature is wrong", where=where, hint="the signature was altered: copy it again")
+
+
+def key_name(spki: bytes) -> str:
+    """Return how a key is named in a signature, by its SubjectPublicKeyInfo in DER."""
+    return f"sha256:{hashlib.sha256(spki).hexdigest()}"
+
+
+def _read(signature: bytes, where: object) -> Signature:
+    found = read(Signature, parse(signature, where), where)
+    if found.schema != SCHEMA:
+        raise BundleError("the signature is of another schema", where=where, got=found.schema, expected=SCHEMA)
+    return found
+
+
+def _load(public_key: bytes) -> tuple["Ed25519PublicKey", str]:
+    try:
+        from cryptography.hazmat.primitives import serialization as io  # noqa: PLC0415 - only where it is asked for
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+    except ModuleNotFoundError:
+        hint = "pip install 'edgequant[sign]', or check with openssl: see docs/trust.md"
+        raise UsageError("signatures are checked by the package cryptography, which is not here", hint=hint) from None
+    try:
+        key = io.load_pem_public_key(public_key)
+    except ValueError:
+        hint = "edgequant keygen writes it, as NAME.pub"
+        raise UsageError("the public key is not PEM that can be read", got=repr(public_key[:30]), hint=hint) from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise UsageError("the public key is of another kind", got=type(key).__name__, expected="ed25519")
+    return key, key_name(key.public_bytes(io.Encoding.DER, io.PublicFormat.SubjectPublicKeyInfo))
+
+
+def _matches(key: "Ed25519PublicKey", signature: str, message: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - as above
+
+    try:
+        key.verify(base64.b64decode(signature, validate=True), message)
+    except (InvalidSignature, binascii.Error):
+        return False
+    return True
