@@ -6,6 +6,14 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.tiny import LABELS, Parts
+from toolkit.runtime import host
+
+
+@pytest.fixture(params=["python", "capi"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The engine that is chosen where none is named: a test that uses this runs once on each."""
+    monkeypatch.setattr(host, "_python_is_installed", lambda: request.param == "python")
+    return request.param
 
 
 @pytest.fixture

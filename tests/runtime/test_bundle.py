@@ -10,6 +10,8 @@ from toolkit.runtime import BundleError, Classifier, Embedder, UsageError, cpu, 
 from toolkit.runtime.manifest import Golden, TargetInfo
 from toolkit.runtime.verification import compare_golden
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 def checks(folder: Path) -> dict[str, tuple[bool, str]]:
     return {check.name: (check.ok, check.detail) for check in verify(folder).checks}

@@ -5,6 +5,8 @@ from tests.runtime.tiny import LABELS, TEXTS, text_model
 from toolkit.runtime.classifier import Classifier, Prediction, sigmoid, softmax
 from toolkit.runtime.errors import BundleError, UsageError
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 def classifier(multi_label: bool = False) -> Classifier:
     return Classifier(text_model(), LABELS["labels"], multi_label)

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import toolkit
+from toolkit.runtime import load
 
 ROOT = Path(toolkit.__file__).parent.parent
 NOT_ON_THE_DEVICE = {"onnx", "onnx_ir", "onnxscript", "torch", "transformers", "datasets"} | {
@@ -32,6 +33,12 @@ def test_the_runtime_stands_alone():
     assert not loaded & NOT_ON_THE_DEVICE
     assert not {n for n in loaded if n.startswith("toolkit.") and not n.startswith("toolkit.runtime")}
     assert {"onnxruntime", "tokenizers", "numpy"} <= loaded
+
+
+def test_loading_a_bundle_on_the_c_api_imports_neither_numpy_nor_onnxruntime(bundle):
+    run = "print(load(path).embed(['a cat']).tolist(), 'onnxruntime' in sys.modules)"
+    code = f"import sys; sys.modules['numpy'] = None; from toolkit.runtime import load; path = {str(bundle)!r}; {run}"
+    assert python(code) == f"{load(bundle).embed(['a cat']).tolist()} False"
 
 
 def test_help_and_errors_load_no_onnxruntime():

@@ -18,9 +18,11 @@ from tests.runtime.tiny import (
 from toolkit.runtime import load
 from toolkit.runtime import model as module
 from toolkit.runtime.embedder import Embedder
+from toolkit.runtime.engine_python import session_options
 from toolkit.runtime.errors import BundleError, TextError, UsageError
 from toolkit.runtime.manifest import INPUTS, SessionInfo
-from toolkit.runtime.session import session_options
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 
 def sentences(count: int) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from toolkit.runtime.classifier import Classifier
 from toolkit.runtime.embedder import Embedder
 from toolkit.runtime.errors import BundleError, UsageError
+from toolkit.runtime.host import Engine, Host, host
 from toolkit.runtime.manifest import CHECKSUM, FILE_NAME, Manifest, check_manifest
 from toolkit.runtime.model import TextModel
 from toolkit.runtime.reranker import Reranker
@@ -52,7 +53,7 @@ def open_bundle(bundle: str | os.PathLike[str]) -> Bundle:
     return Bundle(folder, Manifest.from_json(data, path))
 
 
-def load_model(bundle: Bundle, threads: int | None = None) -> TextModel:
+def load_model(bundle: Bundle, chosen: Host | int | None = None) -> TextModel:
     """Load the model and the tokenizer of a bundle, after a look at presence and size of all files."""
     manifest = bundle.manifest
     for name in manifest.files:
@@ -65,18 +66,23 @@ def load_model(bundle: Bundle, threads: int | None = None) -> TextModel:
     except UnicodeDecodeError as error:
         raise BundleError("the tokenizer is not UTF-8", where=path, got=f"a wrong byte at {error.start}") from None
     model = bundle.folder / manifest.model.file
-    return TextModel(model, text, manifest.model, manifest.tokenizer, manifest.session, threads)
+    return TextModel(model, text, manifest.model, manifest.tokenizer, manifest.session, chosen)
 
 
 def load(
-    bundle: str | os.PathLike[str], threads: int | None = None
+    bundle: str | os.PathLike[str],
+    threads: int | None = None,
+    engine: Engine | None = None,
+    library: str | os.PathLike[str] | None = None,
 ) -> Embedder | Classifier | Reranker | TokenClassifier:
     """Load the bundle in a folder, ready to run; ``threads`` defaults to what this process may use.
 
+    ``engine`` is ``python`` or ``capi``, by default ``python`` where numpy and onnxruntime's package are
+    installed; ``library`` is the libonnxruntime.so that ``capi`` takes, by default the installed one.
     Presence and size of each file are checked here, digests and golden vectors by ``verify``.
     """
     opened = open_bundle(bundle)
-    model = load_model(opened, threads)
+    model = load_model(opened, host(threads, engine, library))
     task, labels = opened.manifest.task, opened.manifest.labels
     if task == "embedding":
         return Embedder(model)

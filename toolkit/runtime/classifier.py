@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from toolkit.runtime import maths
+from toolkit.runtime.arrays import FloatArray, from_rows
 from toolkit.runtime.errors import BundleError, UsageError
 from toolkit.runtime.model import TextModel
-from toolkit.runtime.session import FloatArray
 from toolkit.runtime.tokenization import Text
 
 
@@ -43,19 +42,17 @@ class Classifier:
         if top_k is not None and top_k < 1:
             raise UsageError("top_k is too small", got=top_k, expected="at least 1")
         scores = self.probabilities(texts)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :top_k]
         return [
-            [Prediction(self.labels[i], float(row[i])) for i in best] for row, best in zip(scores, order, strict=True)
+            [Prediction(self.labels[place], row[place]) for place in maths.falling(row)[:top_k]]
+            for row in scores.tolist()
         ]
 
 
 def softmax(logits: FloatArray) -> FloatArray:
-    """Return the softmax of each row of ``logits``, without overflow."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: FloatArray = powers / powers.sum(axis=1, keepdims=True)
-    return shares
+    """Return the softmax of each row of ``logits``, float32 ``[n, labels]``, without overflow."""
+    return from_rows(map(maths.softmax, logits.tolist()), logits.shape[1])
 
 
 def sigmoid(logits: FloatArray) -> FloatArray:
-    """Return ``1 / (1 + exp(-logits))``, without overflow."""
-    return np.asarray((np.tanh(logits / 2) + 1) / 2, dtype=np.float32)
+    """Return ``1 / (1 + exp(-logits))``, float32 ``[n, labels]``, without overflow."""
+    return from_rows((map(maths.sigmoid, row) for row in logits.tolist()), logits.shape[1])

@@ -5,13 +5,15 @@ calls it. onnxruntime is imported when a command runs, not for its help.
 """
 
 import json
+import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from toolkit.runtime.errors import UsageError
+from toolkit.runtime.host import Engine
 from toolkit.runtime.reading import FORMATS, STDIN, read_texts
 
 if TYPE_CHECKING:
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from toolkit.runtime.embedder import Embedder
     from toolkit.runtime.verification import VerifyReport
 
+ENGINE = "EDGEQUANT_ENGINE"
+"""The environment variable that names the engine: python or capi (default: what is installed)."""
+LIBRARY = "EDGEQUANT_ORT_LIBRARY"
+"""The environment variable that names the libonnxruntime.so of the engine capi (default: the installed one)."""
 CHUNK = 512  # texts read, run and written at a time
 
 
@@ -84,7 +90,7 @@ def run_embed(args: Namespace) -> int:
         raise UsageError("npy is binary and not for the terminal", hint="write it to a file: -o vectors.npy")
     texts = read_texts(args.files, args.input_format, args.field)
     embedder = _embedder(args)
-    from toolkit.runtime import writing  # noqa: PLC0415 - imports numpy
+    from toolkit.runtime import writing  # noqa: PLC0415 - imports onnxruntime
 
     found = ((chunk, embedder.embed(chunk)) for chunk in _chunks(texts))
     with writing.output(args.output) as handle:
@@ -99,7 +105,7 @@ def run_classify(args: Namespace) -> int:
     """Classify what is read and write it; stdout is data."""
     texts = read_texts(args.files, args.input_format, args.field)
     classifier = _classifier(args)
-    from toolkit.runtime import writing  # noqa: PLC0415 - imports numpy
+    from toolkit.runtime import writing  # noqa: PLC0415 - imports onnxruntime
 
     found = ((chunk, classifier.classify(chunk, args.top_k)) for chunk in _chunks(texts))
     with writing.output(args.output) as handle:
@@ -111,7 +117,7 @@ def run_verify(args: Namespace) -> int:
     """Verify a bundle and print the report."""
     from toolkit.runtime.verification import verify  # noqa: PLC0415 - imports onnxruntime
 
-    report = verify(args.bundle, args.threads)
+    report = verify(args.bundle, args.threads, *named_engine())
     print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) if args.json else _table(report))
     return 0 if report.ok else 1
 
@@ -136,6 +142,11 @@ def _add_input(parser: ArgumentParser) -> None:
     )
 
 
+def named_engine() -> tuple[Engine | None, str | None]:
+    """Return the engine and the library that the environment names, each None where it names none."""
+    return cast(Engine | None, os.environ.get(ENGINE) or None), os.environ.get(LIBRARY) or None
+
+
 def _add_output(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="OUT", help="write to this file, whole or not at all (default: stdout)"
@@ -146,7 +157,7 @@ def _embedder(args: Namespace) -> "Embedder":
     from toolkit.runtime.bundle import load  # noqa: PLC0415 - imports onnxruntime
     from toolkit.runtime.embedder import Embedder  # noqa: PLC0415
 
-    loaded = load(args.bundle, args.threads)
+    loaded = load(args.bundle, args.threads, *named_engine())
     if not isinstance(loaded, Embedder):
         raise UsageError(
             "this bundle does not embed", where=args.bundle, hint="it classifies: use the command classify"
@@ -158,7 +169,7 @@ def _classifier(args: Namespace) -> "Classifier":
     from toolkit.runtime.bundle import load  # noqa: PLC0415 - imports onnxruntime
     from toolkit.runtime.classifier import Classifier  # noqa: PLC0415
 
-    loaded = load(args.bundle, args.threads)
+    loaded = load(args.bundle, args.threads, *named_engine())
     if not isinstance(loaded, Classifier):
         raise UsageError("this bundle does not classify", where=args.bundle, hint="it embeds: use the command embed")
     return loaded

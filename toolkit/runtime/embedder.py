@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from toolkit.runtime.arrays import FloatArray
 from toolkit.runtime.model import TextModel
-from toolkit.runtime.session import FloatArray
 from toolkit.runtime.tokenization import Text
 
 
@@ -21,5 +21,6 @@ class Embedder:
     def embed(self, texts: Sequence[Text] | str, batch_size: int | None = None) -> FloatArray:
         """Return float32 ``[len(texts), dimension]`` in the order given; ``[dimension]`` for one string."""
         if isinstance(texts, str):
-            return self.model.run([texts], batch_size).reshape(-1)
+            row: FloatArray = self.model.run([texts], batch_size)[0]
+            return row
         return self.model.run(texts, batch_size)

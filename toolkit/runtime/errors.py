@@ -29,3 +29,7 @@ class BundleError(EdgequantError):
 
 class TextError(EdgequantError):
     """Text input cannot be read."""
+
+
+class EngineError(Exception):
+    """onnxruntime's own message, from either engine; whoever runs a model says in an EdgequantError what failed."""

@@ -2,17 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from toolkit.runtime.cpu import available_threads
+from toolkit.runtime.arrays import FLOAT_BYTES, FloatArray, flat, float_bytes, floats
 from toolkit.runtime.errors import BundleError, TextError, UsageError
+from toolkit.runtime.host import Host, as_host
 from toolkit.runtime.manifest import ModelInfo, SessionInfo, TokenizerInfo
-from toolkit.runtime.session import FloatArray, Session
+from toolkit.runtime.maths import all_finite
+from toolkit.runtime.session import Session
 from toolkit.runtime.tokenization import MAX_BATCH, Encoded, Text, TextTokenizer, plan_batches
-
-BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 
 _WINDOW = 4096  # texts whose tokens are held at one time
 
@@ -20,8 +17,9 @@ _WINDOW = 4096  # texts whose tokens are held at one time
 class TextModel:
     """Runs texts of mixed lengths through an ONNX model, in batches with little padding.
 
-    ``model`` is a path or the file's bytes, ``tokenizer_json`` the tokenizer's text; ``threads`` defaults to
-    what this process may use. BundleError if the two cannot be loaded or do not fit the infos.
+    ``model`` is a path or the file's bytes, ``tokenizer_json`` the tokenizer's text; ``host`` says how to run,
+    or how many threads, by default all that this process may use. BundleError if the two cannot be loaded or do
+    not fit the infos.
     """
 
     def __init__(
@@ -31,15 +29,14 @@ class TextModel:
         model_info: ModelInfo,
         tokenizer_info: TokenizerInfo,
         session_info: SessionInfo,
-        threads: int | None = None,
+        host: Host | int | None = None,
     ) -> None:
-        if threads is not None and threads < 1:
-            raise UsageError("the number of threads is too small", got=threads, expected="at least 1")
+        chosen = as_host(host)
         self.info = model_info
-        self.threads = threads or available_threads()
+        self.threads = chosen.thread_count()
         self._max_tokens = session_info.max_batch_tokens
         self._tokenizer = TextTokenizer(tokenizer_json, tokenizer_info)
-        self._session = Session(model, model_info, session_info, self.threads)
+        self._session = Session(model, model_info, session_info, chosen)
 
     def run(self, texts: Sequence[Text], batch_size: int | None = None) -> FloatArray:
         """Return the model's outputs, float32 ``[len(texts), dimension]``, in the order given.
@@ -48,18 +45,21 @@ class TextModel:
         text; BundleError if the model fails, gives numbers for tokens, or its output is not finite.
         """
         out = self.raw(texts, batch_size)
-        self._require_finite(np.asarray(~np.isfinite(out).all(axis=1)))
+        self._require_finite([all_finite(row.tolist()) for row in out])
         return out
 
     def raw(self, texts: Sequence[Text], batch_size: int | None = None) -> FloatArray:
         """Return what ``run`` returns, finite or not: for whoever judges the model."""
         every = _as_list(texts, batch_size)
-        out = np.empty((len(every), self.info.dimension), dtype=np.float32)
+        out, size = bytearray(len(every) * self._row_bytes), self._row_bytes
         for start in range(0, len(every), _WINDOW):
             encoded = self._tokenizer.encode(every[start : start + _WINDOW])
             for batch, output in self._run_window(encoded, batch_size or MAX_BATCH, 2):
-                out[[start + index for index in batch]] = output
-        return out
+                found = float_bytes(output)
+                for row, index in enumerate(batch):
+                    place = (start + index) * size
+                    out[place : place + size] = found[row * size : (row + 1) * size]
+        return floats(out, (len(every), self.info.dimension))
 
     def run_tokens(
         self, texts: Sequence[Text], batch_size: int | None = None
@@ -69,7 +69,7 @@ class TextModel:
         Errors are those of ``run``.
         """
         encoded, out = self.raw_tokens(texts, batch_size)
-        self._require_finite(np.array([not np.isfinite(rows).all() for rows in out], bool))
+        self._require_finite([all_finite(flat(rows).tolist()) for rows in out])
         return encoded, out
 
     def raw_tokens(
@@ -90,7 +90,7 @@ class TextModel:
 
     def flat(self, texts: Sequence[Text], *, by_token: bool) -> list[FloatArray]:
         """Return each text's numbers in one row, finite or not: ``[dimension]``, or that for each token in turn."""
-        return [rows.reshape(-1) for rows in (self.raw_tokens(texts)[1] if by_token else self.raw(texts))]
+        return [flat(rows) for rows in self.raw_tokens(texts)[1]] if by_token else list(self.raw(texts))
 
     def _run_window(
         self, encoded: Sequence[Encoded], max_batch: int, rank: int
@@ -100,10 +100,14 @@ class TextModel:
             feed = self._tokenizer.arrays([encoded[index] for index in batch], self.info.inputs)
             yield batch, self._session.run(feed, rank)
 
-    def _require_finite(self, bad: BoolArray) -> None:
-        if bad.any():
-            got = f"{int(bad.sum())} of {len(bad)}, the first is text {int(bad.argmax())}"
+    def _require_finite(self, good: Sequence[bool]) -> None:
+        if not all(good):
+            got = f"{good.count(False)} of {len(good)}, the first is text {good.index(False)}"
             raise BundleError("the model's output is NaN or infinite", where=self._session.where, got=got)
+
+    @property
+    def _row_bytes(self) -> int:
+        return self.info.dimension * FLOAT_BYTES
 
 
 def _as_list(texts: Sequence[Text], batch_size: int | None) -> list[Text]:

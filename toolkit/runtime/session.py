@@ -1,58 +1,47 @@
-"""onnxruntime's session: made from the manifest's settings, with its failures in words."""
+"""A loaded model on one of the two engines: made from the manifest's settings, with its failures in words."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-import numpy as np
-import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-from toolkit.runtime.errors import BundleError
+from toolkit.runtime.arrays import FloatArray, IntArray
+from toolkit.runtime.errors import BundleError, EngineError
+from toolkit.runtime.host import Host, as_host
 from toolkit.runtime.manifest import ModelInfo, SessionInfo
 
-# For a process that had loaded onnxruntime before ORT_DISABLE_TELEMETRY was set.
-ort.disable_telemetry_events()
+__all__ = ["EngineSession", "FloatArray", "IntArray", "Session"]
 
-FloatArray = np.ndarray[Any, np.dtype[np.float32]]
-IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
-_LEVELS = {
-    "disabled": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
-    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
-    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
-    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
-}
-_ERRORS = (
-    state.EPFail,
-    state.Fail,
-    state.InvalidArgument,
-    state.InvalidGraph,
-    state.InvalidProtobuf,
-    state.NoModel,
-    state.NoSuchFile,
-    state.NotImplemented,
-    state.RuntimeException,
-)
-_FATAL = 4  # what onnxruntime would print comes back as an exception, and is told once
+class EngineSession(Protocol):
+    """What an engine makes of a model; each fails with an EngineError that holds onnxruntime's message."""
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the model's inputs."""
+        ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the model's outputs."""
+        ...
+
+    def run(self, feed: Mapping[str, IntArray], output: str) -> FloatArray:
+        """Return one output, float32 of any rank."""
+        ...
 
 
 class Session:
     """A loaded model: int64 arrays in, one float32 array out, ``[batch, dimension]`` or one such row a token."""
 
-    def __init__(self, model: bytes | Path, info: ModelInfo, settings: SessionInfo, threads: int) -> None:
+    def __init__(self, model: bytes | Path, info: ModelInfo, settings: SessionInfo, host: Host | int) -> None:
+        """Load on a host; a number is one's threads."""
         self.where = str(model) if isinstance(model, Path) else f"{info.file} (in memory)"
         self.info = info
         with _in_words("onnxruntime cannot load the model", self.where):
-            self._session = ort.InferenceSession(
-                str(model) if isinstance(model, Path) else model,
-                sess_options=session_options(settings, threads),
-                providers=["CPUExecutionProvider"],
-                disabled_optimizers=list(settings.disabled_optimizers),
-            )
-        self._check("inputs are", {node.name for node in self._session.get_inputs()}, set(info.inputs))
-        outputs = {node.name for node in self._session.get_outputs()}
+            self._engine = open_session(model, settings, as_host(host))
+        self._check("inputs are", set(self._engine.inputs), set(info.inputs))
+        outputs = set(self._engine.outputs)
         self._check("output is", outputs & {info.output} or outputs, {info.output})
 
     def run(self, feed: Mapping[str, IntArray], rank: int = 2) -> FloatArray:
@@ -61,12 +50,12 @@ class Session:
         BundleError if it fails, or has another shape than the manifest says.
         """
         with _in_words("the model failed", self.where):
-            output = self._session.run([self.info.output], dict(feed))[0]
+            output = self._engine.run(feed, self.info.output)
         expected = (*feed["input_ids"].shape[: rank - 1], self.info.dimension)
         if output.shape != expected:
             what = f"output {self.info.output!r} has another shape than the manifest says"
             raise BundleError(what, where=self.where, got=output.shape, expected=expected)
-        return np.asarray(output, dtype=np.float32)
+        return output
 
     def _check(self, what: str, got: set[str], expected: set[str]) -> None:
         if got != expected:
@@ -74,23 +63,22 @@ class Session:
             raise BundleError(f"the model's {what} not the manifest's", where=self.where, **named)
 
 
-def session_options(settings: SessionInfo, threads: int) -> ort.SessionOptions:
-    """Return options for ``threads`` threads inside an operator, one operator at a time, nothing printed."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _FATAL
-    options.graph_optimization_level = _LEVELS[settings.graph_optimization]
-    options.enable_cpu_mem_arena = settings.memory_arena
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if settings.allow_spinning else "0")
-    return options
+def open_session(model: bytes | Path, settings: SessionInfo, host: Host) -> EngineSession:
+    """Load the model on the host's engine; the other engine's modules are not imported."""
+    if host.chosen_engine() == "capi":
+        from toolkit.runtime.engine_capi import CapiSession  # noqa: PLC0415 - one of two
+
+        return CapiSession(model, settings, host.thread_count(), host.library_path())
+    from toolkit.runtime.engine_python import PythonSession  # noqa: PLC0415 - one of two
+
+    return PythonSession(model, settings, host.thread_count())
 
 
 @contextmanager
 def _in_words(what: str, where: str) -> Iterator[None]:
     try:
         yield
-    except _ERRORS as error:
+    except EngineError as error:
         message = " ".join(str(error).split())
         if "allocate memory" in message or "bad_alloc" in message:
             raise MemoryError(f"{what}: {message}") from None

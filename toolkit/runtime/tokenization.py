@@ -4,12 +4,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 from tokenizers import Tokenizer
 
+from toolkit.runtime.arrays import IntArray, ints
 from toolkit.runtime.errors import BundleError, TextError
 from toolkit.runtime.manifest import TokenizerInfo
-from toolkit.runtime.session import IntArray
 
 Text = str | tuple[str, str]
 """A text, or a pair of them that the model reads together."""
@@ -61,17 +60,15 @@ class TextTokenizer:
 
     def arrays(self, batch: Sequence[Encoded], inputs: Iterable[str]) -> dict[str, IntArray]:
         """Return int64 ``[len(batch), longest]`` for each of ``inputs``, padded on the right."""
-        shape = (len(batch), max(1, *(len(row.ids) for row in batch)))
+        longest = max(1, *(len(row.ids) for row in batch))
+        gaps = [longest - len(row.ids) for row in batch]
+        pad = self.info.pad_id
         found = {
-            "input_ids": np.full(shape, self.info.pad_id, dtype=np.int64),
-            "attention_mask": np.zeros(shape, dtype=np.int64),
-            "token_type_ids": np.zeros(shape, dtype=np.int64),
+            "input_ids": ([*row.ids, *[pad] * gap] for row, gap in zip(batch, gaps, strict=True)),
+            "attention_mask": ([1] * (longest - gap) + [0] * gap for gap in gaps),
+            "token_type_ids": ([*row.type_ids, *[0] * gap] for row, gap in zip(batch, gaps, strict=True)),
         }
-        for number, row in enumerate(batch):
-            found["input_ids"][number, : len(row.ids)] = row.ids
-            found["attention_mask"][number, : len(row.ids)] = 1
-            found["token_type_ids"][number, : len(row.ids)] = row.type_ids
-        return {name: found[name] for name in inputs}
+        return {name: ints(found[name], (len(batch), longest)) for name in inputs}
 
 
 def plan_batches(lengths: Sequence[int], max_batch_tokens: int, max_batch: int = MAX_BATCH) -> list[list[int]]:

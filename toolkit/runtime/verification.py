@@ -4,15 +4,15 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-
-import numpy as np
+from operator import sub
 
 from toolkit.runtime import cpu
+from toolkit.runtime.arrays import FloatArray
 from toolkit.runtime.bundle import Bundle, load_model, open_bundle
 from toolkit.runtime.errors import BundleError
+from toolkit.runtime.host import Engine, Host, host
 from toolkit.runtime.manifest import FILE_NAME, OWN_FILES, Golden
-from toolkit.runtime.session import FloatArray
-from toolkit.runtime.similarity import cosines
+from toolkit.runtime.maths import all_finite, cosine
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,14 @@ class VerifyReport:
         return {"ok": self.ok, **asdict(self)}
 
 
-def verify(bundle: str | os.PathLike[str], threads: int | None = None) -> VerifyReport:
+def verify(
+    bundle: str | os.PathLike[str],
+    threads: int | None = None,
+    engine: Engine | None = None,
+    library: str | os.PathLike[str] | None = None,
+) -> VerifyReport:
     """Check a bundle's files, this CPU and the golden vectors; UsageError if there is no such folder."""
-    folder = os.fspath(bundle)
+    chosen, folder = host(threads, engine, library), os.fspath(bundle)
     try:
         opened = open_bundle(bundle)
     except BundleError as error:
@@ -55,7 +60,7 @@ def verify(bundle: str | os.PathLike[str], threads: int | None = None) -> Verify
     whole = all(check.ok for check in checks)
     checks += [_check_strangers(opened), _check_cpu(opened)]
     skipped = Check("golden vectors", False, "not run: the files are not the bundle's")
-    checks.append(_check_golden(opened, threads) if whole else skipped)
+    checks.append(_check_golden(opened, chosen) if whole else skipped)
     return VerifyReport(folder, title, tuple(checks))
 
 
@@ -89,10 +94,10 @@ def _check_cpu(bundle: Bundle) -> Check:
     return Check("cpu", not lacking, f"{here}, {detail}")
 
 
-def _check_golden(bundle: Bundle, threads: int | None) -> Check:
+def _check_golden(bundle: Bundle, chosen: Host) -> Check:
     golden = bundle.manifest.golden
     try:
-        model = load_model(bundle, threads)
+        model = load_model(bundle, chosen)
         got = model.flat(golden.inputs, by_token=bundle.manifest.task == "token-classification")
     except BundleError as error:
         return Check("golden vectors", False, str(error))
@@ -101,21 +106,22 @@ def _check_golden(bundle: Bundle, threads: int | None) -> Check:
 
 def compare_golden(golden: Golden, got: Sequence[FloatArray]) -> Check:
     """Judge each text's output, flat, by the golden one: by their cosine and largest difference."""
-    if not all(np.isfinite(row).all() for row in got):
+    pairs = [(a, b.tolist()) for a, b in zip(golden.outputs, got, strict=True)]
+    if not all(all_finite(b) for _, b in pairs):
         return Check("golden vectors", False, "the output is NaN or infinite")
-    pairs = [(np.asarray(a, np.float64), b.astype(np.float64)) for a, b in zip(golden.outputs, got, strict=True)]
-    odd = [index for index, (a, b) in enumerate(pairs) if len(a) != len(b)]
-    if odd:
-        return Check(
-            "golden vectors", False, f"text {odd[0]} has {len(pairs[odd[0]][1])} numbers, not as many as built"
-        )
-    alike = np.array([float(cosines(a[None], b[None])[0]) for a, b in pairs])
-    differences = np.array([float(np.abs(a - b).max()) for a, b in pairs])
+    for text, (a, b) in enumerate(pairs):
+        if len(a) != len(b):
+            return Check("golden vectors", False, f"text {text} has {len(b)} numbers, not {len(a)} as built")
+    alike = [cosine(a, b) for a, b in pairs]
+    differences = [max(map(abs, map(sub, a, b))) for a, b in pairs]
     # An equal vector's cosine may come out a rounding below 1.
-    bad = np.flatnonzero((alike < golden.min_cosine - 1e-12) | (differences > golden.max_difference))
+    bad = [
+        str(text)
+        for text in range(len(pairs))
+        if alike[text] < golden.min_cosine - 1e-12 or differences[text] > golden.max_difference
+    ]
     detail = (
-        f"{len(golden.texts)} texts, worst cosine {alike.min():.6f} (limit {golden.min_cosine:g}), "
-        f"largest difference {differences.max():.2g} (limit {golden.max_difference:g})"
+        f"{len(pairs)} texts, worst cosine {min(alike):.6f} (limit {golden.min_cosine:g}), "
+        f"largest difference {max(differences):.2g} (limit {golden.max_difference:g})"
     )
-    named = ", ".join(map(str, bad[:8]))
-    return Check("golden vectors", not len(bad), f"{detail}; failed: text {named}" if len(bad) else detail)
+    return Check("golden vectors", not bad, f"{detail}; failed: text {', '.join(bad[:8])}" if bad else detail)

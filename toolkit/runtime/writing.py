@@ -8,10 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
+from toolkit.runtime.arrays import FloatArray
 from toolkit.runtime.classifier import Prediction
-from toolkit.runtime.session import FloatArray
 
 Embedded = Iterable[tuple[Sequence[str], FloatArray]]
 """Chunks of texts with their embeddings, float32 ``[texts, dimension]``."""
@@ -54,14 +52,14 @@ def write_embeddings_jsonl(chunks: Embedded, handle: BinaryIO) -> int:
 def write_embeddings_npy(chunks: Embedded, handle: BinaryIO, dimension: int) -> int:
     """Write one ``.npy`` array, float32 ``[texts, dimension]``; for a pipe it is collected first."""
     if not handle.seekable():
-        arrays = [vectors for _, vectors in chunks]
-        every = np.concatenate([np.empty((0, dimension), dtype=np.float32), *arrays])
-        handle.write(_npy_header(len(every), dimension) + _little(every))
-        return len(every)
+        rows = [(len(vectors), vectors.tobytes()) for _, vectors in chunks]
+        count = sum(number for number, _ in rows)
+        handle.writelines([_npy_header(count, dimension), *(data for _, data in rows)])
+        return count
     handle.write(_npy_header(0, dimension))
     count = 0
     for texts, vectors in chunks:
-        handle.write(_little(vectors))
+        handle.write(vectors.tobytes())
         count += len(texts)
     handle.seek(0)
     handle.write(_npy_header(count, dimension))
@@ -89,11 +87,7 @@ def _quote(text: str) -> str:
 def _npy_header(rows: int, dimension: int) -> bytes:
     """Return numpy's file header, format 1.0, always 128 bytes: it is written again when the rows are known.
 
-    https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+    https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html; every target is little-endian.
     """
     text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dimension}), }}".ljust(117) + "\n"
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin-1")
-
-
-def _little(vectors: FloatArray) -> bytes:
-    return vectors.astype("<f4").tobytes()
