@@ -1,0 +1,73 @@
+"""Which shared libraries a root filesystem needs: what nothing asks for goes, what is asked for must be there."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSection
+from elftools.elf.elffile import ELFFile
+
+from toolkit.errors import EdgequantError
+from toolkit.image.platforms import Platform
+
+_MAGIC = b"\x7fELF"
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A program or a shared library: its machine, and the names of the libraries that it asks for."""
+
+    machine: str
+    needed: tuple[str, ...]
+
+
+def read_binary(path: Path) -> Binary | None:
+    """Return what an ELF file asks for; None for a file that is none."""
+    with path.open("rb") as handle:
+        if handle.read(4) != _MAGIC:
+            return None
+        try:
+            elf = ELFFile(handle)
+            tags = [tag for part in elf.iter_sections() if isinstance(part, DynamicSection) for tag in part.iter_tags()]
+            needed = tuple(str(vars(tag)["needed"]) for tag in tags if tag.entry.d_tag == "DT_NEEDED")
+            return Binary(elf.header.e_machine, needed)
+        except ELFError as error:
+            raise EdgequantError("a binary is damaged", where=path, got=error) from None
+
+
+def drop_unneeded(root: Path, platform: Platform) -> None:
+    """Remove the system libraries that nothing asks for; EdgequantError for one that is missing, or of another machine.
+
+    Roots are all programs and all libraries outside of the system's own folder: Python's extensions and the wheels'.
+    """
+    system = root / "usr/lib" / platform.triplet
+    found = {path: binary for path in _files(root) if (binary := read_binary(path))}
+    wrong = next((path for path, binary in found.items() if binary.machine != platform.elf), None)
+    if wrong:
+        raise EdgequantError(
+            "a binary is not for the image's platform", where=wrong, got=found[wrong].machine, expected=platform.elf
+        )
+    todo = [path for path in found if path.parent != system]
+    bundled = {path.name for path in todo}
+    kept: set[Path] = set()
+    while todo:
+        path = todo.pop()
+        kept.add(path)
+        for name in found[path].needed:
+            library = _resolved(system / name)
+            if library is None and name not in bundled and not name.startswith("ld-linux"):
+                raise EdgequantError(f"the image lacks the library {name}", where=path.relative_to(root))
+            if library and library not in kept:
+                todo.append(library)
+    for path in sorted(system.iterdir()):
+        if _resolved(path) not in kept:
+            path.unlink()
+
+
+def _files(root: Path) -> Iterator[Path]:
+    return (path for path in sorted(root.rglob("*")) if path.is_file() and not path.is_symlink())
+
+
+def _resolved(path: Path) -> Path | None:
+    return path.resolve() if path.exists() else None
