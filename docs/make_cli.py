@@ -7,7 +7,20 @@ from pathlib import Path
 
 from toolkit import cli
 
-COMMANDS = ("", "quantize", "embed", "classify", "verify", "inspect", "targets", "sets", "unpack", "doctor")
+COMMANDS = (
+    "",
+    "quantize",
+    "embed",
+    "classify",
+    "verify",
+    "inspect",
+    "targets",
+    "sets",
+    "keygen",
+    "sign",
+    "unpack",
+    "doctor",
+)
 PATH = Path(__file__).parent / "cli.md"
 
 

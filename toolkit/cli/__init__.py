@@ -16,6 +16,8 @@ COMMANDS = {
     "inspect": ("show what was decided for every tensor of a bundle, and why", "inspect"),
     "targets": ("list the target CPUs, or explain one recipe", "targets"),
     "sets": ("list the calibration and evaluation sets that are shipped", "sets"),
+    "keygen": ("make a pair of keys: one signs, the other tells on a device who signed", "keygen"),
+    "sign": ("sign a bundle with a private key", "sign"),
     "unpack": (WHAT, "unpack"),
     "doctor": ("tell what this CPU is, which target suits it and what is missing", "doctor"),
 }

@@ -10,6 +10,7 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from toolkit.runtime.errors import UsageError
@@ -80,6 +81,7 @@ def register_verify(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="threads to run with (default: all of this process)"
     )
+    parser.add_argument("--key", metavar="PUB", type=Path, help="require a signature by this public key's owner")
     parser.set_defaults(run=run_verify)
 
 
@@ -117,7 +119,8 @@ def run_verify(args: Namespace) -> int:
     """Verify a bundle and print the report."""
     from toolkit.runtime.verification import verify  # noqa: PLC0415 - imports onnxruntime
 
-    report = verify(args.bundle, args.threads, *named_engine())
+    public_key = args.key.read_bytes() if args.key else None
+    report = verify(args.bundle, args.threads, *named_engine(), public_key=public_key)
     print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) if args.json else _table(report))
     return 0 if report.ok else 1
 

@@ -13,6 +13,7 @@ from toolkit.runtime.errors import BundleError
 from toolkit.runtime.host import Engine, Host, host
 from toolkit.runtime.manifest import FILE_NAME, OWN_FILES, Golden
 from toolkit.runtime.maths import all_finite, cosine
+from toolkit.runtime.signature import verify_signature
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,13 @@ def verify(
     threads: int | None = None,
     engine: Engine | None = None,
     library: str | os.PathLike[str] | None = None,
+    public_key: bytes | None = None,
 ) -> VerifyReport:
-    """Check a bundle's files, this CPU and the golden vectors; UsageError if there is no such folder."""
+    """Check a bundle's files, this CPU and the golden vectors; UsageError if there is no such folder.
+
+    With ``public_key``, the PEM of an ed25519 key, its owner must have signed the bundle. No model is loaded before
+    signature and files are found to be right.
+    """
     chosen, folder = host(threads, engine, library), os.fspath(bundle)
     try:
         opened = open_bundle(bundle)
@@ -56,7 +62,10 @@ def verify(
         return VerifyReport(folder, "", (Check(FILE_NAME, False, str(error)),))
     manifest = opened.manifest
     title = f"{manifest.name} ({manifest.task}) for {manifest.target.name}"
-    checks = [Check(FILE_NAME, True, f"schema {manifest.schema}"), *_file_checks(opened)]
+    checks = [Check(FILE_NAME, True, f"schema {manifest.schema}")]
+    if public_key is not None:
+        checks.append(_check_signature(opened, public_key))
+    checks += check_files(opened)
     whole = all(check.ok for check in checks)
     checks += [_check_strangers(opened), _check_cpu(opened)]
     skipped = Check("golden vectors", False, "not run: the files are not the bundle's")
@@ -64,7 +73,8 @@ def verify(
     return VerifyReport(folder, title, tuple(checks))
 
 
-def _file_checks(bundle: Bundle) -> Iterator[Check]:
+def check_files(bundle: Bundle) -> Iterator[Check]:
+    """Compare size and digest of every file with the manifest's."""
     for name, info in bundle.manifest.files.items():
         problem = bundle.size_problem(name)
         if problem:
@@ -75,6 +85,14 @@ def _file_checks(bundle: Bundle) -> Iterator[Check]:
         same = digest == info.sha256
         facts = f"{info.bytes} bytes, sha256 {digest[:12]}"
         yield Check(name, same, facts if same else f"{facts}, expected {info.sha256[:12]}: altered or damaged")
+
+
+def _check_signature(bundle: Bundle, public_key: bytes) -> Check:
+    try:
+        verify_signature(bundle.folder, public_key)
+    except BundleError as error:
+        return Check("signature", False, str(error))
+    return Check("signature", True, "by the key that was named")
 
 
 def _check_strangers(bundle: Bundle) -> Check:
