@@ -99,7 +99,7 @@ def make(built: Source, fp32: Source, targets: Sequence[str]) -> tuple[list[Vari
     for name, model in models.items():
         found = outputs(fp32, model, info, evaluation)
         files = file_info(models["fp32"]), file_info(model)
-        report = gate.judge(fp32, gate.Evidence(evaluation, (reference, found), files), {})
+        report = gate.judge(fp32, gate.Evidence(evaluation, (reference, found), files), {}, gate.Rules())
         variants.append(_variant(name, model, ORT_DEFAULTS, report))
         variants.append(_variant(f"{name}, edgequant's settings", model, settings, report))
     for made in jobs:

@@ -11,7 +11,16 @@ from tests.models import WORDS, tiny_bert
 from toolkit.cli import main
 from toolkit.targets import recipe_files
 
-LOOSE_GATE = "[gate.embedding]\ncosine_mean = { min = 0.5 }\n\n[gate.classification]\nlabel_flips = { max = 0.9 }\n\n"
+LOOSE_GATE = """[gate.embedding]
+cosine_mean = { min = 0.5 }
+
+[gate.classification]
+label_flips = { max = 0.9 }
+
+[gate.reranking]
+[gate.token-classification]
+
+"""
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,7 @@ def recipe_with(path, gate=LOOSE_GATE, target="x86-avx2"):
     text = text.replace("max_parameters = 16384", "max_parameters = 128").replace(
         "_parameters = 500000", "_parameters = 500"
     )
+    text = text.replace('decision = "interval"', 'decision = "point"')  # sixty texts decide little
     head, rest = text[: text.index("[gate.embedding]")], text[text.index("[runtime]") :]
     path.write_text(head + gate + rest, encoding="utf-8")
     return path

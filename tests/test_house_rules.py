@@ -32,6 +32,7 @@ STAGES = (
     "apply",
     "decisions",
     "metrics",
+    "statistics",
     "gate",
     "report",
     "golden",

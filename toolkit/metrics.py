@@ -18,8 +18,8 @@ def spearman(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
     """Return Spearman's rank correlation with average ranks for ties; NaN where either is constant."""
     x, y = average_ranks(a), average_ranks(b)
     x, y = x - x.mean(), y - y.mean()
-    norm = np.sqrt((x @ x) * (y @ y))
-    return float(x @ y / norm) if norm else float("nan")
+    norm = np.sqrt((x * x).sum() * (y * y).sum())  # not by a BLAS, whose order of adding depends on its threads
+    return float((x * y).sum() / norm) if norm else float("nan")
 
 
 def accuracy(predicted: Ints, gold: Ints) -> float:

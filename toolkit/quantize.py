@@ -10,7 +10,7 @@ import onnx_ir as ir
 from toolkit import gate
 from toolkit.apply import apply
 from toolkit.bundle import MODEL, Content, file_info, tokenizer_info, write_bundle
-from toolkit.errors import DataError, GateError, ModelError
+from toolkit.errors import DataError, ModelError
 from toolkit.feeds import equal_length_feeds
 from toolkit.gate import Evidence, GateReport
 from toolkit.golden import golden_vectors
@@ -23,7 +23,7 @@ from toolkit.runtime.model import TextModel
 from toolkit.runtime.tokenization import TextTokenizer
 from toolkit.samples import Samples, check_disjoint
 from toolkit.sources.source import Source
-from toolkit.targets import Recipe
+from toolkit.targets import Decision, Recipe
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Job:
     calibration: Samples
     evaluation: Samples
     threads: int | None = None
+    decision: Decision | None = None  # None: as the recipe says
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def quantize(job: Job, track: Track = silent) -> Quantized:
     lengths = gate.lengths_of(TextTokenizer(source.tokenizer_json, tokenizer_info(source)), texts)
     outputs = gate.outputs_for(models, texts, track)
     evidence = Evidence(job.evaluation, outputs, (file_info(fp32), file_info(int8)), lengths)
-    report = gate.judge(source, evidence, recipe.gate.limits(source.task))
+    rules = gate.Rules(job.decision or recipe.gate.decision, recipe.gate.confidence)
+    report = gate.judge(source, evidence, recipe.gate.limits(source.task), rules)
     golden = golden_vectors(models[1], source.task)
     content = Content(source, recipe, job.calibration, job.evaluation, decided[0], int8, info, golden, report)
     return Quantized(job, fp32, info, content)
@@ -93,14 +95,8 @@ def write(quantized: Quantized, out: Path, *, replace: bool = False, keep_reject
         rejected = out.with_name(f"{out.name}.rejected")
         write_bundle(rejected, quantized.content, replace=True)
         hint = f"the rejected bundle is {rejected}"
-    failed = [verdict for verdict in report.verdicts if verdict.outcome == "fail"]
-    raise GateError(
-        "the int8 model is not accurate enough, so no bundle was written",
-        where=f"{quantized.job.source.name} for {quantized.job.recipe.name} on {report.dataset}",
-        got=", ".join(f"{verdict.metric} {verdict.int8:g}" for verdict in failed),
-        expected=", ".join(f"{verdict.metric} {gate.describe(verdict.limit)}" for verdict in failed),
-        hint=hint,
-    )
+    where = f"{quantized.job.source.name} for {quantized.job.recipe.name} on {report.dataset}"
+    raise gate.refusal(report, where, ", so no bundle was written", hint)
 
 
 def text_model(source: Source, model: bytes, info: ModelInfo, session: SessionInfo, threads: int | None) -> TextModel:

@@ -17,6 +17,7 @@ from toolkit.strict import StrictModel, nearest, read_strict
 Precision = Literal["int8", "float"]
 WeightRange = Literal["full", "pair", "reduced"]
 Smoothing = Literal["none", "search"]
+Decision = Literal["interval", "point"]
 Isa = Literal["avx2", "vnni", "neon", "dotprod", "i8mm"]
 """A family of int8 kernels of ONNX Runtime, by the CPU feature that it needs."""
 
@@ -139,8 +140,11 @@ class TokenClassificationLimits(StrictModel):
 
 
 class Gate(StrictModel):
-    """The limits of the accuracy gate, by task."""
+    """How the accuracy gate decides, and its limits by task."""
 
+    decision: Decision = "interval"
+    """interval: the whole confidence interval must keep to a limit; point: the measured value alone."""
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
     embedding: EmbeddingLimits
     classification: ClassificationLimits
     reranking: RerankingLimits

@@ -66,6 +66,7 @@ def recipe(cosine: float = 0.5) -> str:
     text = recipe_files()[name].read_text(encoding="utf-8").replace(f'name = "{name}"', 'name = "loose"')
     for pattern, put in (
         (r"(m\w+_parameters) = \d+", r"\1 = 100"),
+        (r"(decision) = .*", r'\1 = "point"'),
         (r"size_ratio = .*", "size_ratio = { max = 2.0 }"),
         (r"sqnr_db = .*", "sqnr_db = { min = 5.0 }"),
         (r"(cosine_\w+) = .*", rf"\1 = {{ min = {cosine} }}"),

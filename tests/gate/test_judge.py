@@ -16,6 +16,7 @@ from toolkit.samples import Samples
 from toolkit.sources import Source, open_source
 from toolkit.targets import Bounds, Limit, load_recipe
 
+POINT = gate.Rules("point")
 EMBEDDER = Source(
     name="tiny",
     model=graph([node("Relu", ["x"], "y")], {}),
@@ -44,7 +45,7 @@ def judge(
     source: Source, samples: Samples, outputs: tuple[np.ndarray, np.ndarray], limits: dict[str, Bounds], size: int = 50
 ) -> GateReport:
     """Judge a model of `size` percent of the float model's 200 bytes."""
-    return gate.judge(source, Evidence(samples, outputs, (FileInfo("f", 200), FileInfo("i", 2 * size))), limits)
+    return gate.judge(source, Evidence(samples, outputs, (FileInfo("f", 200), FileInfo("i", 2 * size))), limits, POINT)
 
 
 def verdicts(report: GateReport) -> dict[str, Verdict]:
@@ -265,12 +266,12 @@ def test_bounds_of_what_compares_the_two(bounds, outcome):
 @pytest.mark.parametrize("limit", [Limit(min=-9), Limit(max=9), Limit(max_drop=9), Limit(min_ratio=-9)], ids=str)
 def test_what_is_no_number_holds_no_bound(limit):
     for fp32, int8 in ((1.0, float("nan")), (float("nan"), float("nan"))):
-        (verdict,) = gate.verdicts([Measured("accuracy", fp32, int8)], {"accuracy": limit})
+        (verdict,) = gate.verdicts([Measured("accuracy", fp32, int8)], {"accuracy": limit}, POINT)
         assert verdict.outcome == "fail"
 
 
 def test_rounding_for_the_report_does_not_decide():
-    (verdict,) = gate.verdicts([Measured("accuracy", None, 0.49999999)], {"accuracy": Bounds(min=0.5)})
+    (verdict,) = gate.verdicts([Measured("accuracy", None, 0.49999999)], {"accuracy": Bounds(min=0.5)}, POINT)
     assert (verdict.int8, verdict.outcome) == (0.5, "fail")
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.gate.test_judge import CLASSIFIER, EMBEDDER, LOGITS, PAIRS, TEXTS, VECTORS
+from tests.gate.test_judge import CLASSIFIER, EMBEDDER, LOGITS, PAIRS, POINT, TEXTS, VECTORS
 from toolkit import gate
 from toolkit.gate import Evidence, rows
 from toolkit.runtime.manifest import FileInfo
@@ -16,7 +16,7 @@ FILES = (FileInfo("f", 200), FileInfo("i", 50))
 
 def judged(source, samples, outputs, lengths=None):
     lengths = None if lengths is None else np.array(lengths)
-    return gate.judge(source, Evidence(samples, outputs, FILES, lengths), {})
+    return gate.judge(source, Evidence(samples, outputs, FILES, lengths), {}, POINT)
 
 
 def test_a_row_is_as_long_as_its_longer_text():

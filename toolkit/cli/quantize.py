@@ -7,20 +7,20 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, get_args
 
 from toolkit import archive, speed
 from toolkit import quantize as job
 from toolkit.atomic import refuse_existing
 from toolkit.cli import terminal
-from toolkit.cli.report import gate_table
+from toolkit.cli.report import DECISION_HELP, gate_table
 from toolkit.errors import GateError, UsageError
 from toolkit.gate import require_labels
 from toolkit.runtime import cpu
 from toolkit.runtime.commands import positive
 from toolkit.samples import Samples, default_set, load_samples, shipped_sets
 from toolkit.sources import DEMO_NAME, Source, SourceOptions, demo_model, open_source
-from toolkit.targets import Recipe, load_recipe, recipe_files
+from toolkit.targets import Decision, Recipe, load_recipe, recipe_files
 
 ROLES = ("text", "text2", "label", "score")
 TERMINATED = 143  # 128 + SIGTERM
@@ -64,6 +64,7 @@ def _add_data(parser: ArgumentParser) -> None:
     )
     data.add_argument("--calibration-samples", type=positive, metavar="N", help="use at most N texts")
     data.add_argument("--eval-samples", type=positive, metavar="N", help="use at most N rows")
+    data.add_argument("--decision", choices=get_args(Decision), help=DECISION_HELP)
 
 
 def _add_model(parser: ArgumentParser) -> None:
@@ -91,7 +92,7 @@ def run(args: Namespace) -> int:
     out = args.out or Path("out") / f"{source.name}-{recipe.name}"
     _refuse_existing(args, out)
     calibration, evaluation = _samples(args, source)
-    made = job.quantize(job.Job(source, recipe, calibration, evaluation, args.threads), terminal.track)
+    made = job.quantize(job.Job(source, recipe, calibration, evaluation, args.threads, args.decision), terminal.track)
     speeds = () if args.no_speed else _time(made)
     try:
         folder = job.write(made, out, replace=args.force, keep_rejected=args.keep_rejected)

@@ -2,12 +2,12 @@
 
 from toolkit.gate.classification import gold_labels, require_labels
 from toolkit.gate.judge import Evidence, judge
+from toolkit.gate.refusal import refusal
 from toolkit.gate.report import (
     SCHEMA,
     Example,
     GateReport,
     Histogram,
-    Interval,
     Models,
     Outcome,
     RunPlace,
@@ -19,7 +19,8 @@ from toolkit.gate.report import (
 from toolkit.gate.running import CHUNK, lengths_of, outputs_for, run
 from toolkit.gate.task import Judged, Measured, Outputs, TaskGate, Told
 from toolkit.gate.tasks import TASKS, texts_of
-from toolkit.gate.verdicts import describe, verdicts
+from toolkit.gate.verdicts import Rules, describe, verdicts
+from toolkit.statistics import Interval
 
 __all__ = [
     "CHUNK",
@@ -35,6 +36,7 @@ __all__ = [
     "Models",
     "Outcome",
     "Outputs",
+    "Rules",
     "RunPlace",
     "Sizes",
     "Slice",
@@ -47,6 +49,7 @@ __all__ = [
     "judge",
     "lengths_of",
     "outputs_for",
+    "refusal",
     "require_labels",
     "run",
     "texts_of",

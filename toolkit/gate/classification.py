@@ -1,13 +1,16 @@
 """Sentence classification: which labels the two models give, and how many of them are right."""
 
+from functools import partial
+
 import numpy as np
 
-from toolkit import metrics
+from toolkit import metrics, statistics
 from toolkit.errors import DataError
-from toolkit.gate.task import Doubles, Judged, Measured, Outputs, Told
+from toolkit.gate.task import Judged, Measured, Outputs, Told
 from toolkit.metrics import Float, Ints
 from toolkit.runtime.tokenization import Text
 from toolkit.samples import Samples
+from toolkit.statistics import Doubles
 
 
 def texts(samples: Samples) -> list[Text]:
@@ -26,20 +29,14 @@ def measure(model: Judged, samples: Samples, outputs: Outputs) -> list[Measured]
     """Return accuracy and macro F1 where the set has the model's labels, and the share of labels that flip."""
     fp32, int8 = outputs
     if model.multi_label:
-        flips = float(((fp32 > 0) != (int8 > 0)).mean())
-        return _flips_alone(flips, "a multi-label model is judged by its flips")
-    predicted = [y.argmax(axis=1).astype(np.int64) for y in outputs]
-    flips = float((predicted[0] != predicted[1]).mean())
+        flips = _flips(((fp32 > 0) != (int8 > 0)).mean(axis=1))
+        return [*_unknown("a multi-label model is judged by its flips"), flips]
+    predicted = fp32.argmax(axis=1).astype(np.int64), int8.argmax(axis=1).astype(np.int64)
+    flips = _flips((predicted[0] != predicted[1]).astype(np.float64))
     gold = gold_labels(model, samples)
     if gold is None:
-        return _flips_alone(flips, f"the set has no labels of this model: {', '.join(model.labels)}")
-    right = [metrics.accuracy(labels, gold) for labels in predicted]
-    f1 = [metrics.macro_f1(labels, gold) for labels in predicted]
-    return [
-        Measured("accuracy", right[0], right[1]),
-        Measured("macro_f1", f1[0], f1[1]),
-        Measured("label_flips", None, flips),
-    ]
+        return [*_unknown(f"the set has no labels of this model: {', '.join(model.labels)}"), flips]
+    return [_accuracy(predicted, gold), _macro_f1(predicted, gold), flips]
 
 
 def told(model: Judged, samples: Samples, outputs: Outputs) -> Told:  # noqa: ARG001 - a TaskGate's
@@ -86,9 +83,37 @@ def require_labels(model: Judged, samples: Samples) -> None:
         )
 
 
-def _flips_alone(flips: float, why: str) -> list[Measured]:
-    missing = [Measured(metric, None, None, why) for metric in ("accuracy", "macro_f1")]
-    return [*missing, Measured("label_flips", None, flips)]
+def _accuracy(predicted: tuple[Ints, Ints], gold: Ints) -> Measured:
+    before, after = (labels == gold for labels in predicted)
+    gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
+    return Measured(
+        "accuracy",
+        metrics.accuracy(predicted[0], gold),
+        metrics.accuracy(predicted[1], gold),
+        value=partial(statistics.share, int(after.sum()), len(gold)),
+        change=partial(statistics.paired_share, gained, lost, len(gold)),
+    )
+
+
+def _macro_f1(predicted: tuple[Ints, Ints], gold: Ints) -> Measured:
+    before, after = (statistics.macro_f1(labels, gold) for labels in predicted)
+    return Measured(
+        "macro_f1",
+        metrics.macro_f1(predicted[0], gold),
+        metrics.macro_f1(predicted[1], gold),
+        value=partial(statistics.bootstrap, after, len(gold)),
+        change=partial(statistics.bootstrap, statistics.difference(after, before), len(gold)),
+    )
+
+
+def _flips(of_rows: Doubles) -> Measured:
+    return Measured(
+        "label_flips", None, float(of_rows.mean()), value=partial(statistics.share, float(of_rows.sum()), len(of_rows))
+    )
+
+
+def _unknown(why: str) -> list[Measured]:
+    return [Measured(metric, None, None, why) for metric in ("accuracy", "macro_f1")]
 
 
 def _probabilities(logits: Float, *, several: bool) -> Doubles:

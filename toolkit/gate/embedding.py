@@ -1,13 +1,16 @@
 """Sentence embeddings: how close int8's vectors are to fp32's, and how well both order scored pairs."""
 
+from functools import partial
+
 import numpy as np
 
-from toolkit import metrics
-from toolkit.gate.task import Doubles, Judged, Measured, Outputs, Told
+from toolkit import metrics, statistics
+from toolkit.gate.task import Judged, Measured, Outputs, Told
 from toolkit.metrics import Ints
 from toolkit.runtime.similarity import cosines
 from toolkit.runtime.tokenization import Text
 from toolkit.samples import Samples
+from toolkit.statistics import Doubles
 
 
 def texts(samples: Samples) -> list[Text]:
@@ -25,10 +28,12 @@ def places(samples: Samples) -> Ints:
 def measure(model: Judged, samples: Samples, outputs: Outputs) -> list[Measured]:  # noqa: ARG001 - a TaskGate's
     """Return Spearman's correlation with the scores, and mean, 1st percentile and least of the cosines to fp32."""
     alike = cosines(*outputs)
+    mean = partial(statistics.bootstrap, statistics.mean(alike), len(alike))
+    p1 = partial(statistics.quantile, alike, 0.01, (-1, 1))
     return [
         _spearman(samples, outputs),
-        Measured("cosine_mean", None, float(alike.mean())),
-        Measured("cosine_p1", None, float(np.percentile(alike, 1))),
+        Measured("cosine_mean", None, float(alike.mean()), value=mean, unit="texts"),
+        Measured("cosine_p1", None, float(np.percentile(alike, 1)), value=p1, unit="texts"),
         Measured("cosine_min", None, float(alike.min())),
     ]
 
@@ -54,12 +59,16 @@ def _spearman(samples: Samples, outputs: Outputs) -> Measured:
     if samples.pairs is None or samples.scores is None:
         return Measured("spearman", None, None, "the set has no scored pairs")
     gold = np.array(samples.scores, np.float64)
-    fp32, int8 = (metrics.spearman(similarity, gold) for similarity in _similarities(samples, outputs))
+    similarities = _similarities(samples, outputs)
+    fp32, int8 = (metrics.spearman(similarity, gold) for similarity in similarities)
     if not np.isfinite(fp32):
         return Measured("spearman", None, None, "the scores or the similarities of fp32 are all equal")
     if not np.isfinite(int8):
         return Measured("spearman", fp32, 0.0, "the similarities of int8 are all equal")
-    return Measured("spearman", fp32, int8)
+    before, after = (statistics.spearman(similarity, gold) for similarity in similarities)
+    value = partial(statistics.bootstrap, after, len(gold))
+    change = partial(statistics.bootstrap, statistics.difference(after, before), len(gold))
+    return Measured("spearman", fp32, int8, value=value, change=change)
 
 
 def _similarities(samples: Samples, outputs: Outputs) -> tuple[Doubles, Doubles]:

@@ -5,15 +5,17 @@ Non-finite output fails before anything else is looked at.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
+from toolkit import statistics
 from toolkit.errors import NumericsError
 from toolkit.gate import rows
 from toolkit.gate.report import GateReport, Models, RunPlace, Sizes, Verdict
 from toolkit.gate.task import Judged, Measured, Outputs
 from toolkit.gate.tasks import TASKS
-from toolkit.gate.verdicts import verdicts
+from toolkit.gate.verdicts import Rules, verdicts
 from toolkit.metrics import Ints
 from toolkit.numerics.sqnr import sqnr_db
 from toolkit.runtime.manifest import FileInfo
@@ -32,7 +34,7 @@ class Evidence:
     place: RunPlace | None = None  # where int8 ran, if not on this CPU
 
 
-def judge(model: Judged, evidence: Evidence, limits: Mapping[str, Bounds]) -> GateReport:
+def judge(model: Judged, evidence: Evidence, limits: Mapping[str, Bounds], rules: Rules) -> GateReport:
     """Judge int8's outputs by fp32's.
 
     Raises NumericsError where fp32's are not finite: nothing can be compared with them.
@@ -47,19 +49,22 @@ def judge(model: Judged, evidence: Evidence, limits: Mapping[str, Bounds]) -> Ga
         dataset=samples.name,
         dataset_digest=samples.digest,
         rows=len(samples.texts),
+        decision=rules.decision,
         verdicts=(first,),
         sizes=Sizes(fp32.bytes, int8.bytes),
         place=evidence.place,
     )
-    return report if broken else _compared(report, model, evidence, limits)
+    if broken:
+        return report
+    found = verdicts(_measured(model, evidence), limits, rules)
+    return _with_rows(replace(report, verdicts=(first, *found)), model, evidence)
 
 
-def _compared(report: GateReport, model: Judged, evidence: Evidence, limits: Mapping[str, Bounds]) -> GateReport:
+def _with_rows(report: GateReport, model: Judged, evidence: Evidence) -> GateReport:
     answers = rows.Answers(model, evidence.samples, evidence.outputs)
     alike = TASKS[model.task].alike(evidence.outputs)
     return replace(
         report,
-        verdicts=(*report.verdicts, *verdicts(_measured(model, evidence), limits)),
         slices=() if evidence.lengths is None else rows.slices(answers, evidence.lengths),
         worst=rows.worst(answers),
         histogram=None if alike is None else rows.histogram(alike),
@@ -82,6 +87,13 @@ def _measured(model: Judged, evidence: Evidence) -> list[Measured]:
     fp32, int8 = (file.bytes for file in evidence.files)
     return [
         *TASKS[model.task].measure(model, evidence.samples, evidence.outputs),
-        Measured("sqnr_db", None, sqnr_db(*evidence.outputs)),
+        _sqnr(evidence.outputs),
         Measured("size_ratio", None, int8 / fp32, f"{int8} of {fp32} bytes"),
     ]
+
+
+def _sqnr(outputs: Outputs) -> Measured:
+    reference, found = (y.astype(np.float64) for y in outputs)
+    signal, noise = (reference**2).sum(axis=1), ((reference - found) ** 2).sum(axis=1)
+    value = partial(statistics.bootstrap, statistics.sqnr(signal, noise), len(signal))
+    return Measured("sqnr_db", None, sqnr_db(*outputs), value=value, unit="texts")

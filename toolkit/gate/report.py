@@ -4,19 +4,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from toolkit.statistics import Interval
+from toolkit.targets import Decision
+
 SCHEMA = 1
 """Of the report's JSON: it grows when a key changes its meaning or goes away."""
 
 Outcome = Literal["pass", "fail", "undecided", "not measured", "no limit"]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Where a value lies with probability ``level``, both ends included."""
-
-    low: float
-    high: float
-    level: float
 
 
 @dataclass(frozen=True)
@@ -107,6 +101,7 @@ class GateReport:
     dataset: str
     dataset_digest: str
     rows: int
+    decision: Decision
     verdicts: tuple[Verdict, ...]
     sizes: Sizes
     place: RunPlace | None = None  # None: this CPU

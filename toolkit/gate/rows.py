@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.gate.report import Example, Histogram, Slice
-from toolkit.gate.task import Doubles, Judged, Outputs
+from toolkit.gate.task import Judged, Outputs
 from toolkit.gate.tasks import TASKS
 from toolkit.gate.verdicts import rounded
 from toolkit.metrics import Ints
 from toolkit.samples import Samples
+from toolkit.statistics import Doubles
 
 LENGTHS = {"≤16": 16, "≤64": 64, "≤128": 128, "longer": np.iinfo(np.int64).max}
 WORST = 10

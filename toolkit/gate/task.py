@@ -9,11 +9,13 @@ import numpy as np
 from toolkit.metrics import Float, Ints
 from toolkit.runtime.tokenization import Text
 from toolkit.samples import Samples
+from toolkit.statistics import Doubles, Estimate
 
 Outputs = tuple[Float, Float]
 """What fp32 and int8 gave, each [texts, dimension] as the task orders its texts."""
 
-Doubles = np.ndarray[Any, np.dtype[np.float64]]
+Estimator = Callable[[float], Estimate]
+"""From a confidence level to what can be said at it."""
 
 
 class Judged(Protocol):
@@ -44,6 +46,9 @@ class Measured:
     fp32: float | None  # None where the metric compares the two
     int8: float | None  # None where it could not be measured, and the note says why
     note: str = ""
+    value: Estimator | None = None  # of int8, where rows drawn anew would give another
+    change: Estimator | None = None  # of int8 - fp32, where both have the metric
+    unit: str = "rows"  # what the estimators draw
 
 
 @dataclass(frozen=True)
