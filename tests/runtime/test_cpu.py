@@ -3,6 +3,7 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -97,13 +98,13 @@ def test_this_machine_is_known():
 
 
 def test_without_cpuinfo_x86_has_no_known_features(tmp_path, monkeypatch):
-    monkeypatch.setattr(platform, "machine", lambda: "AMD64")
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="AMD64"))
     assert cpu.architecture() == "x86_64"
     assert cpu.features(tmp_path / "none") == frozenset()
 
 
 def test_without_features_line_arm64_asks_the_kernel(tmp_path, monkeypatch):
-    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine="aarch64"))
     assert cpu.architecture() == "arm64"
     known = {"asimd", "asimddp", "sve", "i8mm", "bf16", "neon", "dotprod"}
     assert cpu.features(tree(tmp_path, {"i": "processor : 0\n"}) / "i") <= known

@@ -2,7 +2,6 @@
 
 import math
 import os
-import platform
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -15,7 +14,7 @@ _HWCAPS = {"asimd": (16, 1), "asimddp": (16, 20), "sve": (16, 22), "i8mm": (26, 
 
 def architecture() -> str:
     """Return the machine in the targets' words: ``x86_64``, ``arm64``, or the kernel's own word."""
-    machine = platform.machine().lower()
+    machine = os.uname().machine.lower()
     return _ARCHITECTURES.get(machine, machine)
 
 

@@ -1,6 +1,5 @@
 """``manifest.json``, the one home of its schema: what is in a bundle and how it is run."""
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -137,6 +136,8 @@ class Manifest:
 
 def checksum_line(manifest: bytes) -> bytes:
     """Return the content of ``CHECKSUM`` for the manifest's bytes."""
+    import hashlib  # noqa: PLC0415 - it loads OpenSSL
+
     return f"{hashlib.sha256(manifest).hexdigest()}  {FILE_NAME}\n".encode()
 
 

@@ -1,7 +1,7 @@
 """The arithmetic around the model, in double precision and plain Python: the same bits with and without numpy."""
 
 from collections.abc import Sequence
-from math import exp, fsum, isfinite, sqrt, tanh
+from math import exp, fsum, isfinite, sqrt
 from operator import mul
 
 
@@ -15,7 +15,10 @@ def softmax(row: Sequence[float]) -> list[float]:
 
 def sigmoid(value: float) -> float:
     """Return ``1 / (1 + exp(-value))``, without overflow."""
-    return (tanh(value / 2) + 1) / 2
+    if value >= 0:
+        return 1 / (1 + exp(-value))
+    power = exp(value)  # of a negative number: no overflow
+    return power / (1 + power)
 
 
 def falling(row: Sequence[float]) -> list[int]:

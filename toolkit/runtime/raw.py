@@ -52,15 +52,14 @@ def main() -> int:
 def run_job(_args: Namespace) -> int:
     """Read the job, run it, write float32 ``[texts or rows, dimension]``."""
     job = read(RawJob, parse(sys.stdin.buffer.read(), "the job on stdin"), "the job on stdin")
-    import numpy as np  # noqa: PLC0415 - what is wrong with the job is told without the libraries
-
-    from toolkit.runtime import writing  # noqa: PLC0415
+    from toolkit.runtime import writing  # noqa: PLC0415 - what is wrong with the job is told without the libraries
+    from toolkit.runtime.arrays import ints  # noqa: PLC0415
     from toolkit.runtime.model import TextModel  # noqa: PLC0415
     from toolkit.runtime.session import Session  # noqa: PLC0415
 
     if job.tokenizer_info is None:
         session = Session(Path(job.model), job.info, job.session, job.threads)
-        found = session.run({"input_ids": np.array(job.rows, dtype=np.int64)})
+        found = session.run({"input_ids": ints(job.rows, (len(job.rows), len(job.rows[0]) if job.rows else 0))})
     else:
         text = Path(job.tokenizer).read_text(encoding="utf-8")
         model = TextModel(Path(job.model), text, job.info, job.tokenizer_info, job.session, job.threads)

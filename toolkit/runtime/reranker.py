@@ -1,10 +1,10 @@
 """Reranking: how well texts answer a query, by a cross-encoder that reads query and text together."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from toolkit.runtime.errors import BundleError, TextError, UsageError
+from toolkit.runtime.maths import falling, sigmoid
 from toolkit.runtime.model import TextModel
 
 
@@ -31,19 +31,11 @@ class Reranker:
         if isinstance(texts, str | bytes):
             raise TextError("texts are not a list of strings", got=type(texts).__name__, hint="wrap one text: [text]")
         logits = self.model.run([(query, text) for text in texts], batch_size)
-        return [_sigmoid(float(row[0])) for row in logits]
+        return [sigmoid(float(row[0])) for row in logits]
 
     def rank(self, query: str, texts: Sequence[str], top_k: int | None = None) -> list[Ranked]:
         """Return the texts by falling score, the best ``top_k`` or all; equal scores keep the order given."""
         if top_k is not None and top_k < 1:
             raise UsageError("top_k is too small", got=top_k, expected="at least 1")
         scores = self.score(query, texts)
-        order = sorted(range(len(scores)), key=lambda index: -scores[index])
-        return [Ranked(index, scores[index]) for index in order[:top_k]]
-
-
-def _sigmoid(logit: float) -> float:
-    if logit >= 0:
-        return 1 / (1 + math.exp(-logit))
-    power = math.exp(logit)  # of a negative number: no overflow
-    return power / (1 + power)
+        return [Ranked(index, scores[index]) for index in falling(scores)[:top_k]]

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from difflib import get_close_matches
 from math import isfinite
 from types import NoneType, UnionType
 from typing import Literal, NoReturn, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -74,6 +73,8 @@ class _Reader:
         if origin is tuple:
             if type(value) is not list:
                 self.refuse(key, value, "a list")
+            if args[0] is float and _all_floats(cast(list[object], value)):
+                return tuple(cast(list[object], value))
             return tuple(self.read(args[0], item, f"{key}[{i}]") for i, item in enumerate(cast(list[object], value)))
         if origin is Mapping:
             pairs = self.pairs(value, key)
@@ -84,6 +85,8 @@ class _Reader:
         pairs = self.pairs(value, key)
         names = [field.name for field in fields(kind)]
         for name in pairs.keys() - set(names):
+            from difflib import get_close_matches  # noqa: PLC0415 - a start has no use for it
+
             hint = "".join(f"did you mean {near!r}?" for near in get_close_matches(name, names, 1))
             raise BundleError(
                 f"unknown key {self.join(key, name)!r}",
@@ -112,3 +115,8 @@ class _Reader:
     @staticmethod
     def join(key: str, name: str) -> str:
         return f"{key}.{name}" if key else name
+
+
+def _all_floats(values: list[object]) -> bool:
+    """Tell whether a list holds finite floats and nothing else: most of a manifest's numbers, told without words."""
+    return all(type(value) is float for value in values) and all(map(isfinite, cast(list[float], values)))
