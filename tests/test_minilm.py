@@ -9,8 +9,10 @@ import pytest
 
 from toolkit import quantize
 from toolkit.numerics.weights import pair_bound_holds
-from toolkit.quantize import text_model
+from toolkit.quantize import text_model, tokenizer_info
+from toolkit.runtime.host import Host
 from toolkit.runtime.manifest import SessionInfo
+from toolkit.runtime.model import TextModel
 from toolkit.runtime.similarity import cosines
 from toolkit.samples import load_samples
 from toolkit.sources import DEMO_NAME, SourceOptions, demo_model, open_source
@@ -67,6 +69,18 @@ def test_an_embedding_does_not_depend_on_its_batch(made):
     for other in (planned, mixed):
         assert np.abs(alone - other).max() <= 1e-3
         assert cosines(alone, other).min() >= 0.9999
+
+
+def test_both_engines_give_the_same_bits(made):
+    content = made.content
+    texts = list(dict.fromkeys(load_samples("stsb", "evaluation").texts))[::13]
+    tokens = tokenizer_info(content.source)
+    python, capi = (
+        TextModel(content.model, content.source.tokenizer_json, content.info, tokens, SessionInfo(), Host(2, engine))
+        for engine in ("python", "capi")
+    )
+    assert len(texts) > 100
+    assert python.run(texts).tobytes() == capi.run(texts).tobytes()
 
 
 def test_the_mask_is_what_keeps_padding_out(made):

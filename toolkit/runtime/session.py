@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from toolkit.runtime.arrays import FloatArray, IntArray
-from toolkit.runtime.errors import BundleError, EngineError
+from toolkit.runtime.errors import BundleError, EdgequantError, EngineError
 from toolkit.runtime.host import Host, as_host
 from toolkit.runtime.manifest import ModelInfo, SessionInfo
 
@@ -49,6 +49,9 @@ class Session:
 
         BundleError if it fails, or has another shape than the manifest says.
         """
+        missing = sorted(set(self.info.inputs) - feed.keys())
+        if missing:  # the C API would run the model without, and a kernel may not look before it reads
+            raise BundleError("the model is given too few inputs", where=self.where, got=f"no {', '.join(missing)}")
         with _in_words("the model failed", self.where):
             output = self._engine.run(feed, self.info.output)
         expected = (*feed["input_ids"].shape[: rank - 1], self.info.dimension)
@@ -69,7 +72,14 @@ def open_session(model: bytes | Path, settings: SessionInfo, host: Host) -> Engi
         from toolkit.runtime.engine_capi import CapiSession  # noqa: PLC0415 - one of two
 
         return CapiSession(model, settings, host.thread_count(), host.library_path())
-    from toolkit.runtime.engine_python import PythonSession  # noqa: PLC0415 - one of two
+    try:
+        from toolkit.runtime.engine_python import PythonSession  # noqa: PLC0415 - one of two
+    except ImportError as error:
+        what, hint = (
+            "the engine python needs numpy and onnxruntime's package",
+            "pip install them, or take the engine capi",
+        )
+        raise EdgequantError(what, got=error, hint=hint) from error
 
     return PythonSession(model, settings, host.thread_count())
 
