@@ -120,7 +120,7 @@ def dynamic(model: bytes) -> bytes:
 def outputs(source: Source, model: bytes, info: ModelInfo, samples: Samples) -> Float:
     """Return a model's embeddings of the texts of a set [texts, dimension]."""
     runner = job.text_model(source, model, info, SessionInfo(), None)
-    return gate.run(runner, gate.texts_of(source, samples), "evaluate", terminal.track)
+    return gate.run(runner, gate.reading_of(source, samples), "evaluate", terminal.track)
 
 
 def measure(variants: Sequence[Variant], info: ModelInfo) -> list[Row]:

@@ -1,10 +1,11 @@
 """Make the data files of the shipped sets from their originals; the same originals give the same bytes.
 
-    python calibration/make_sets.py --sts STSBenchmark --vader vaderSentiment-3.3.2.tar.gz
+    python calibration/make_sets.py --sts STSBenchmark --vader vaderSentiment-3.3.2.tar.gz --wnut emerging_entities_17
 
 ``STSBenchmark`` is the unpacked folder of the STS benchmark (``sts-train.csv``, ``sts-test.csv``,
-``LICENSE.txt``); the other is the source distribution of vaderSentiment 3.3.2 as PyPI has it. Prints the
-rows and the sha256 of each file, which ``set.toml`` repeats.
+``LICENSE.txt``); the next is the source distribution of vaderSentiment 3.3.2 as PyPI has it, the last the
+folder of WNUT-17 (``wnut17train.conll``, ``emerging.test.annotated``). Prints the rows and the sha256 of each
+file, which ``set.toml`` repeats.
 """  # noqa: INP001
 
 import argparse
@@ -27,6 +28,9 @@ STS_COLUMNS = ("genre", "file", "year", "id", "score", "sentence1", "sentence2",
 VADER_SOURCES = ("tweets", "movieReviewSnippets", "amazonReviewSnippets", "nytEditorialSnippets")
 VADER_CALIBRATION, VADER_EVALUATION = 75, 200
 VADER_LEAST_RATING = 0.5  # of 4; what people rated closer to 0 has no clear label
+
+# WNUT-17: sentences of the training split to take ranges from.
+WNUT_CALIBRATION = 600
 
 Row = Sequence[str]
 
@@ -136,11 +140,31 @@ def vader(sdist: Path) -> dict[str, bytes]:
     }
 
 
+def wnut_rows(path: Path) -> list[tuple[str, str]]:
+    """Read a CoNLL file: a word and its tag a line, a blank line between sentences; return their texts and tags."""
+    blocks = re.split(r"\n[ \t]*\n", path.read_text(encoding="utf-8"))
+    sentences = [[line.split("\t") for line in block.split("\n") if line.strip()] for block in blocks]
+    return [tuple(" ".join(each) for each in zip(*words, strict=True)) for words in sentences if words]
+
+
+def wnut(folder: Path) -> dict[str, bytes]:
+    """Return the files of the set ``wnut17``: the whole test split, and sentences of the training split."""
+    test = wnut_rows(folder / "emerging.test.annotated")
+    seen = {sameness(text) for text, _ in test}
+    fresh = {sameness(row[0]): row for row in wnut_rows(folder / "wnut17train.conll") if usable(row[0])}
+    picked = spread((row for key, row in fresh.items() if key not in seen), WNUT_CALIBRATION)
+    return {
+        "calibration.csv": as_csv(("text", "tags"), sorted(picked, key=by_text)),
+        "evaluation.csv": as_csv(("text", "tags"), test),
+    }
+
+
 def main() -> None:
     """Write the files beside this script, or into the folder that ``--out`` names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sts", type=Path, help="folder of the STS benchmark")
     parser.add_argument("--vader", type=Path, help="source distribution of vaderSentiment 3.3.2")
+    parser.add_argument("--wnut", type=Path, help="folder of WNUT-17")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the folders of the sets are")
     arguments = parser.parse_args()
     sets = {}
@@ -148,6 +172,8 @@ def main() -> None:
         sets["stsb"] = stsb(arguments.sts)
     if arguments.vader:
         sets["vader-sentiment"] = vader(arguments.vader)
+    if arguments.wnut:
+        sets["wnut17"] = wnut(arguments.wnut)
     for name, files in sets.items():
         (arguments.out / name).mkdir(parents=True, exist_ok=True)
         for file, data in files.items():

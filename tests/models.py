@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from toolkit.paths import data_folder
+from toolkit.runtime.tokenization import Encoded
 from toolkit.sources import Source, SourceOptions, open_source
 
 WORDS = [
@@ -155,6 +156,11 @@ def change_json(path: Path, **changes: object) -> None:
     """Set keys of a JSON object; a value None takes the key out."""
     fields = json.loads(path.read_text(encoding="utf-8")) | changes
     write_json(path, {key: value for key, value in fields.items() if value is not None})
+
+
+def as_encoded(token_ids: list[list[int]]) -> list[Encoded]:
+    """Return token ids as what the tokenizer gives for single texts."""
+    return [Encoded(ids, [0] * len(ids)) for ids in token_ids]
 
 
 def session(source: Source) -> ort.InferenceSession:

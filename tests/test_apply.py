@@ -56,7 +56,8 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lowered, Ranges, lis
     source = open_source(str(models.tiny_bert(tmp_path_factory.mktemp("models") / "bert", hidden=BIG)))
     lowered = lower(source.model)
     names = [str(value.name) for value in source.model.graph.inputs]
-    feeds = equal_length_feeds(np.random.default_rng(0).integers(5, 28, (30, 12)).tolist(), names)
+    ids = np.random.default_rng(0).integers(5, 28, (30, 12)).tolist()
+    feeds = equal_length_feeds(models.as_encoded(ids), names)
     return lowered, observe(lowered, feeds), feeds
 
 

@@ -38,7 +38,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lowered, Ranges]:
     lowered = lower(source.model)
     names = [str(value.name) for value in source.model.graph.inputs]
     ids = np.random.default_rng(0).integers(5, 28, (30, 12)).tolist()
-    return lowered, observe(lowered, equal_length_feeds(ids, names))
+    return lowered, observe(lowered, equal_length_feeds(models.as_encoded(ids), names))
 
 
 def precisions(bert: tuple[Lowered, Ranges], *items: Rule) -> dict[str, bool]:

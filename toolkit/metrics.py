@@ -14,12 +14,16 @@ def average_ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray((ends - (counts - 1) / 2)[inverse], np.float64)
 
 
-def spearman(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
-    """Return Spearman's rank correlation with average ranks for ties; NaN where either is constant."""
-    x, y = average_ranks(a), average_ranks(b)
-    x, y = x - x.mean(), y - y.mean()
+def pearson(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+    """Return Pearson's correlation; NaN where either is constant."""
+    x, y = a - a.mean(), b - b.mean()
     norm = np.sqrt((x * x).sum() * (y * y).sum())  # not by a BLAS, whose order of adding depends on its threads
     return float((x * y).sum() / norm) if norm else float("nan")
+
+
+def spearman(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+    """Return Spearman's rank correlation with average ranks for ties; NaN where either is constant."""
+    return pearson(average_ranks(a), average_ranks(b))
 
 
 def accuracy(predicted: Ints, gold: Ints) -> float:

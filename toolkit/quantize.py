@@ -20,7 +20,7 @@ from toolkit.plan import QuantPlan, plan
 from toolkit.progress import Track, silent
 from toolkit.runtime.manifest import ModelInfo, SessionInfo
 from toolkit.runtime.model import TextModel
-from toolkit.runtime.tokenization import TextTokenizer
+from toolkit.runtime.tokenization import Text, TextTokenizer
 from toolkit.samples import Samples, check_disjoint
 from toolkit.sources.source import Source
 from toolkit.targets import Decision, Recipe
@@ -69,9 +69,9 @@ def quantize(job: Job, track: Track = silent) -> Quantized:
         text_model(source, fp32, info, SessionInfo(), job.threads),
         text_model(source, int8, info, recipe.runtime.session_info(), job.threads),
     )
-    texts = gate.texts_of(source, job.evaluation)
-    lengths = gate.lengths_of(TextTokenizer(source.tokenizer_json, tokenizer_info(source)), texts)
-    outputs = gate.outputs_for(models, texts, track)
+    reading = gate.reading_of(source, job.evaluation)
+    lengths = gate.lengths_of(TextTokenizer(source.tokenizer_json, tokenizer_info(source)), reading.texts)
+    outputs = gate.outputs_for(models, reading, track)
     evidence = Evidence(job.evaluation, outputs, (file_info(fp32), file_info(int8)), lengths)
     rules = gate.Rules(job.decision or recipe.gate.decision, recipe.gate.confidence)
     report = gate.judge(source, evidence, recipe.gate.limits(source.task), rules)
@@ -106,13 +106,26 @@ def text_model(source: Source, model: bytes, info: ModelInfo, session: SessionIn
 
 def _plan(job: Job, inputs: Sequence[str], track: Track) -> tuple[QuantPlan, ir.Model]:
     tokenizer = TextTokenizer(job.source.tokenizer_json, tokenizer_info(job.source))
-    ids = [encoded.ids for encoded in tokenizer.encode(job.calibration.texts) if encoded.ids]
-    if not ids:
+    texts = [encoded for encoded in tokenizer.encode(_calibration_texts(job)) if encoded.ids]
+    if not texts:
         raise DataError("the calibration set is empty", where=job.calibration.name, hint="give a few hundred texts")
     lowered = lower(job.source.model)
-    ranges = observe(lowered, equal_length_feeds(ids, inputs), track)
+    ranges = observe(lowered, equal_length_feeds(texts, inputs), track)
     decided = plan(lowered, ranges, job.recipe.quantization, track)
     return decided, apply(lowered, decided)
+
+
+def _calibration_texts(job: Job) -> list[Text]:
+    """Return what the graph is observed on: texts, or pairs of them where that is what the model will read."""
+    texts, pairs = job.calibration.texts, job.calibration.pairs
+    if not reads_pairs(job.source, job.evaluation):
+        return list(texts)
+    return list(zip(texts, pairs or (*texts[1:], texts[0]), strict=True))  # single texts: each with the next
+
+
+def reads_pairs(source: Source, evaluation: Samples) -> bool:
+    """Tell whether a model reads two texts together, as a reranker does, or a classifier that is judged on pairs."""
+    return source.task == "reranking" or (source.task == "classification" and evaluation.pairs is not None)
 
 
 def _dimension(source: Source) -> int:

@@ -146,6 +146,30 @@ def spearman(values: Doubles, gold: Doubles) -> Statistic:
     return of
 
 
+def pearson(a: Doubles, b: Doubles) -> Statistic:
+    """Return the statistic of Pearson's correlation; 0 for a resample in which either is constant."""
+    x, y, rows = a - a.mean(), b - b.mean(), len(a)
+
+    def of(weights: Doubles) -> Doubles:
+        sums = [np.einsum("bn,n->b", weights, values) / rows for values in (x, y, x * y, x * x, y * y)]
+        of_x, of_y, both, xx, yy = sums
+        norm = np.sqrt(np.maximum(xx - of_x**2, 0) * np.maximum(yy - of_y**2, 0))
+        return np.asarray(np.divide(both - of_x * of_y, norm, out=np.zeros_like(norm), where=norm > 0))
+
+    return of
+
+
+def ratio(above: Doubles, below: Doubles) -> Statistic:
+    """Return the statistic of a ratio of two sums; 1 where both are nothing."""
+    tops, bottoms = mean(above), mean(below)
+
+    def of(weights: Doubles) -> Doubles:
+        total = bottoms(weights)
+        return np.asarray(np.divide(tops(weights), total, out=np.ones_like(total), where=total > 0))
+
+    return of
+
+
 def macro_f1(predicted: Ints, gold: Ints) -> Statistic:
     """Return the statistic of the mean F1 over the classes that occur in a resample, as ``metrics.macro_f1``."""
     labels = np.union1d(predicted, gold)

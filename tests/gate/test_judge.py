@@ -350,7 +350,7 @@ def test_both_models_are_run_on_the_same_texts(tmp_path: Path):
         told.append((what, total))
         return items
 
-    fp32, int8 = gate.outputs_for((loaded(source), loaded(other, source.output)), texts, track)
+    fp32, int8 = gate.outputs_for((loaded(source), loaded(other, source.output)), gate.Reading(texts), track)
     assert fp32.shape == int8.shape == (len(texts), 32)
     assert told == [("evaluate fp32", 2), ("evaluate int8", 2)]
     np.testing.assert_allclose(fp32[-1], models.outputs(source, texts[-1:])[0], rtol=0, atol=1e-5)

@@ -12,7 +12,7 @@ import pytest
 
 import toolkit
 from tests.runtime.tiny import DIMENSION, text_model
-from toolkit.runtime import commands
+from toolkit.runtime import text_commands
 from toolkit.runtime.__main__ import main
 from toolkit.runtime.errors import BundleError, UsageError
 from toolkit.runtime.failures import run_command
@@ -29,7 +29,7 @@ def texts(tmp_path: Path) -> str:
 
 
 def test_embed_writes_jsonl_to_stdout_in_order(bundle, texts, capsysbinary, monkeypatch):
-    monkeypatch.setattr(commands, "CHUNK", 3)
+    monkeypatch.setattr(text_commands, "CHUNK", 3)
     assert main(["embed", str(bundle), texts]) == 0
     out, err = capsysbinary.readouterr()
     lines = [json.loads(line) for line in out.decode().splitlines()]

@@ -201,7 +201,7 @@ def test_unknown_suffix(write: Write, name: str, words: str) -> None:
             {"text": "txet"},
             ["no such column for the role text", "'txet'", "one of id, text, n", "did you mean 'text'?"],
         ),
-        ({"txt": "text"}, ["no such role", "text, text2, label, score", "did you mean 'text'?"]),
+        ({"txt": "text"}, ["no such role", "text, text2, label, score, tags", "did you mean 'text'?"]),
         ({"score": "n"}, ["a score needs a second text"]),
     ],
 )

@@ -18,20 +18,25 @@ from toolkit.samples import check_disjoint, default_set, load_samples, shipped, 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "calibration"
 STS = ROOT.parent / "shared" / "data" / "sts" / "STSBenchmark"
-NAMES = ("stsb", "vader-sentiment")
+WNUT = ROOT.parent / "shared" / "data" / "wnut17"
+NAMES = ("stsb", "vader-sentiment", "wnut17")
 
 
 def test_list_and_defaults() -> None:
-    assert [(each.name, each.task) for each in shipped_sets()] == [
-        ("stsb", "embedding"),
-        ("vader-sentiment", "classification"),
+    assert [(each.name, each.tasks) for each in shipped_sets()] == [
+        ("stsb", ("embedding", "reranking")),
+        ("vader-sentiment", ("classification",)),
+        ("wnut17", ("token-classification",)),
     ]
     assert [(each.calibration_rows, each.evaluation_rows) for each in shipped_sets()] == [
         (600, 1379),
         (600, 1600),
+        (600, 1287),
     ]
     assert all(each.licence and each.source and each.description for each in shipped_sets())
-    assert (default_set("embedding"), default_set("classification")) == NAMES
+    tasks = ("embedding", "classification", "token-classification")
+    assert tuple(map(default_set, tasks)) == NAMES
+    assert default_set("reranking") == "stsb"
 
 
 def test_no_default_for_another_task() -> None:
@@ -106,14 +111,23 @@ def test_limit_takes_sentences_and_paragraphs() -> None:
     assert sum(len(text) > 900 for text in found.texts) == 2
 
 
-@pytest.mark.skipif(not STS.is_dir(), reason="../shared has the original of STS-B; it is not here")
+@pytest.mark.skipif(not STS.is_dir(), reason="../shared has the originals of STS-B and WNUT-17; it is not here")
 def test_the_script_makes_the_same_bytes(tmp_path: Path) -> None:
-    script = [sys.executable, str(FOLDER / "make_sets.py"), "--sts", str(STS), "--out", str(tmp_path)]
+    originals = ["--sts", str(STS), "--wnut", str(WNUT)]
+    script = [sys.executable, str(FOLDER / "make_sets.py"), *originals, "--out", str(tmp_path)]
     subprocess.run(script, check=True, capture_output=True)
-    made = sorted(path.name for path in (tmp_path / "stsb").iterdir())
-    assert made == ["LICENSE.txt", "calibration.csv", "evaluation.csv"]
+    made = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
+    both = ("calibration.csv", "evaluation.csv")
+    assert made == ["stsb/LICENSE.txt", *(f"stsb/{name}" for name in both), *(f"wnut17/{name}" for name in both)]
     for name in made:
-        assert (tmp_path / "stsb" / name).read_bytes() == (FOLDER / "stsb" / name).read_bytes()
+        assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes()
+
+
+def test_wnut17() -> None:
+    found = load_samples("wnut17", "evaluation")
+    assert found.tags is not None
+    assert len(found.tags) == len(found.texts) == 1287
+    assert Counter(str(tag)[:2] for row in found.tags for tag in row) == {"O": 21654, "B-": 1079, "I-": 661}
 
 
 def test_the_script_cleans_ratings(tmp_path: Path) -> None:
@@ -189,7 +203,7 @@ def test_missing_file(copy: Path) -> None:
             r"(?s)label that set.toml does not name.*negative.*expected: positive",
         ),
         ("paragraphs = 24", "paragraf = 24", RecipeError, r"(?s)'paragraf'.*did you mean 'paragraphs'"),
-        ('"classification"', '"classify"', RecipeError, r"(?s)task\n.*'embedding' or 'classification'.*hint"),
+        ('"classification"', '"classify"', RecipeError, r"(?s)tasks.*'embedding', 'classification'.*hint"),
         ("text = ", "texd = ", RecipeError, r"(?s)columns\.texd.*did you mean 'text'"),
         ('file = "', 'file = "../', RecipeError, r"file\n"),
         ('name = "vader-sentiment"', 'name = "vader"', RecipeError, r"(?s)named as its folder.*got: vader\n"),

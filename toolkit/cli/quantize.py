@@ -14,15 +14,22 @@ from toolkit import quantize as job
 from toolkit.atomic import refuse_existing
 from toolkit.cli import terminal
 from toolkit.cli.report import DECISION_HELP, gate_table
-from toolkit.errors import GateError, UsageError
-from toolkit.gate import require_labels
+from toolkit.errors import DataError, GateError, UsageError
+from toolkit.gate import require_labels, require_tags
 from toolkit.runtime import cpu
-from toolkit.runtime.commands import positive
+from toolkit.runtime.manifest import Task
+from toolkit.runtime.options import positive
 from toolkit.samples import Samples, default_set, load_samples, shipped_sets
 from toolkit.sources import DEMO_NAME, Source, SourceOptions, demo_model, open_source
 from toolkit.targets import Decision, Recipe, load_recipe, recipe_files
 
-ROLES = ("text", "text2", "label", "score")
+ROLES = ("text", "text2", "label", "score", "tags")
+TRY: dict[Task, str] = {
+    "embedding": "echo 'a sentence' | edgequant embed {}",
+    "classification": "echo 'a sentence' | edgequant classify {}",
+    "reranking": "echo 'a text' | edgequant rerank {} --query 'a question'",
+    "token-classification": "echo 'Ada met Bob in Paris' | edgequant entities {}",
+}
 TERMINATED = 143  # 128 + SIGTERM
 
 
@@ -60,7 +67,7 @@ def _add_data(parser: ArgumentParser) -> None:
         "--columns",
         type=_columns,
         metavar="ROLE=COLUMN,…",
-        help="columns of your files: text, text2, label, score (default: by the usual names)",
+        help="columns of your files: text, text2, label, score, tags (default: by the usual names)",
     )
     data.add_argument("--calibration-samples", type=positive, metavar="N", help="use at most N texts")
     data.add_argument("--eval-samples", type=positive, metavar="N", help="use at most N rows")
@@ -69,7 +76,7 @@ def _add_data(parser: ArgumentParser) -> None:
 
 def _add_model(parser: ArgumentParser) -> None:
     model = parser.add_argument_group("model", "where its own files leave it open, or are wrong")
-    model.add_argument("--task", choices=("embedding", "classification"))
+    model.add_argument("--task", choices=get_args(Task))
     model.add_argument("--pooling", choices=("mean", "cls", "max"))
     model.add_argument("--normalize", action="store_true", default=None, help="embeddings of length 1")
     model.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer.json")
@@ -116,15 +123,20 @@ def _refuse_existing(args: Namespace, out: Path) -> None:
 
 def _samples(args: Namespace, source: Source) -> tuple[Samples, Samples]:
     default = default_set(source.task)
+    evaluation = load_samples(args.eval or default, "evaluation", _columns_of(args, args.eval), args.eval_samples)
+    if args.eval is not None:
+        require_labels(source, evaluation)
+        require_tags(source, evaluation)
+    if source.task == "reranking" and evaluation.pairs is None:
+        hint = "name the column of the second text: --columns text=query,text2=passage,score=relevance"
+        raise DataError("a reranker is judged on pairs of texts", where=evaluation.name, hint=hint)
     calibration = load_samples(
         args.calibration or default,
         "calibration",
         _columns_of(args, args.calibration, ("text", "text2")),
         args.calibration_samples,
+        pairs=job.reads_pairs(source, evaluation),
     )
-    evaluation = load_samples(args.eval or default, "evaluation", _columns_of(args, args.eval), args.eval_samples)
-    if args.eval is not None:
-        require_labels(source, evaluation)
     return calibration, evaluation
 
 
@@ -138,8 +150,10 @@ def _columns_of(args: Namespace, spec: str | None, roles: Sequence[str] = ROLES)
 
 def _time(made: job.Quantized) -> tuple[speed.Speed, ...]:
     content = made.content
-    session = content.recipe.runtime.session_info()
-    return speed.compare((made.fp32, content.model), made.info, session, content.source.max_length, terminal.track)
+    session, source = content.recipe.runtime.session_info(), content.source
+    by_token = source.task == "token-classification"
+    models = (made.fp32, content.model)
+    return speed.compare(models, made.info, session, source.max_length, terminal.track, by_token=by_token)
 
 
 def _archive(folder: Path, compression: archive.Compression | None) -> Path | None:
@@ -179,11 +193,10 @@ def _facts(made: job.Quantized, speeds: tuple[speed.Speed, ...]) -> list[str]:
 
 
 def _next(source: Source, recipe: Recipe, folder: Path) -> None:
-    command = "embed" if source.task == "embedding" else "classify"
     lines = [
         "",
         "next:",
-        f"  echo 'a sentence' | edgequant {command} {folder}",
+        f"  {TRY[source.task].format(folder)}",
         f"  edgequant inspect {folder}",
     ]
     here = recipe.cpu.architecture == cpu.architecture() and not cpu.missing(recipe.cpu.requires)

@@ -8,7 +8,7 @@ from toolkit.gate import GateReport, Verdict, describe
 DECISION_HELP = (
     "pass if the whole confidence interval keeps to the limits, or if the value does (default: the recipe's)"
 )
-TIMES_100 = ("spearman", "accuracy", "macro_f1", "label_flips")
+TIMES_100 = ("spearman", "accuracy", "macro_f1", "entity_f1", "label_flips")
 MARKS = {
     "pass": "[green]pass[/]",
     "fail": "[bold red]FAIL[/]",

@@ -20,6 +20,6 @@ def run(args: Namespace) -> int:
     made = terminal.table("set", "task", ">calibration", ">evaluation", "what", "licence")
     for info in found:
         rows = (str(info.calibration_rows), str(info.evaluation_rows))
-        made.add_row(info.name, info.task, *rows, info.description, info.licence)
+        made.add_row(info.name, ", ".join(info.tasks), *rows, info.description, info.licence)
     terminal.print_table(made)
     return 0

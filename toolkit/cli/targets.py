@@ -1,10 +1,12 @@
 """``edgequant targets``: the recipes that are there, and what one of them says."""
 
 from argparse import ArgumentParser, Namespace
+from typing import get_args
 
 from toolkit.cli import terminal
 from toolkit.gate import describe
 from toolkit.runtime import cpu
+from toolkit.runtime.manifest import Task
 from toolkit.targets import Recipe, load_recipe, recipe_files, target_for
 
 
@@ -38,8 +40,8 @@ def run(args: Namespace) -> int:
 
 def _explanation(recipe: Recipe) -> list[str]:
     limits = [
-        f"  {task:15} {metric:12} {describe(limit.model_dump(exclude_none=True))}"
-        for task in ("embedding", "classification")
+        f"  {task:20} {metric:17} {describe(limit.model_dump(exclude_none=True))}"
+        for task in get_args(Task)
         for metric, limit in recipe.gate.limits(task).items()
     ]
     return [

@@ -16,9 +16,10 @@ from toolkit.gate.report import (
     Trend,
     Verdict,
 )
-from toolkit.gate.running import CHUNK, lengths_of, outputs_for, run
+from toolkit.gate.running import CHUNK, Reading, lengths_of, outputs_for, reading_of, run
 from toolkit.gate.task import Judged, Measured, Outputs, TaskGate, Told
 from toolkit.gate.tasks import TASKS, texts_of
+from toolkit.gate.token_classification import require_tags
 from toolkit.gate.verdicts import Rules, describe, verdicts
 from toolkit.statistics import Interval
 
@@ -36,6 +37,7 @@ __all__ = [
     "Models",
     "Outcome",
     "Outputs",
+    "Reading",
     "Rules",
     "RunPlace",
     "Sizes",
@@ -49,8 +51,10 @@ __all__ = [
     "judge",
     "lengths_of",
     "outputs_for",
+    "reading_of",
     "refusal",
     "require_labels",
+    "require_tags",
     "run",
     "texts_of",
     "verdicts",

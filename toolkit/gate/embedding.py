@@ -4,7 +4,8 @@ from functools import partial
 
 import numpy as np
 
-from toolkit import metrics, statistics
+from toolkit import statistics
+from toolkit.gate import ranking
 from toolkit.gate.task import Judged, Measured, Outputs, Told
 from toolkit.metrics import Ints
 from toolkit.runtime.similarity import cosines
@@ -58,17 +59,7 @@ def alike(outputs: Outputs) -> Doubles:
 def _spearman(samples: Samples, outputs: Outputs) -> Measured:
     if samples.pairs is None or samples.scores is None:
         return Measured("spearman", None, None, "the set has no scored pairs")
-    gold = np.array(samples.scores, np.float64)
-    similarities = _similarities(samples, outputs)
-    fp32, int8 = (metrics.spearman(similarity, gold) for similarity in similarities)
-    if not np.isfinite(fp32):
-        return Measured("spearman", None, None, "the scores or the similarities of fp32 are all equal")
-    if not np.isfinite(int8):
-        return Measured("spearman", fp32, 0.0, "the similarities of int8 are all equal")
-    before, after = (statistics.spearman(similarity, gold) for similarity in similarities)
-    value = partial(statistics.bootstrap, after, len(gold))
-    change = partial(statistics.bootstrap, statistics.difference(after, before), len(gold))
-    return Measured("spearman", fp32, int8, value=value, change=change)
+    return ranking.spearman(*_similarities(samples, outputs), samples.scores, "similarities")
 
 
 def _similarities(samples: Samples, outputs: Outputs) -> tuple[Doubles, Doubles]:

@@ -72,7 +72,7 @@ def _with_rows(report: GateReport, model: Judged, evidence: Evidence) -> GateRep
 
 
 def _non_finite_rows(model: Judged, evidence: Evidence) -> int:
-    unusable, broken = (int((~np.isfinite(y)).any(axis=1).sum()) for y in evidence.outputs)
+    unusable, broken = (int((~np.isfinite(y.reshape(len(y), -1))).any(axis=1).sum()) for y in evidence.outputs)
     if unusable:
         raise NumericsError(
             "the float model's output is not finite on evaluation data",
@@ -93,7 +93,7 @@ def _measured(model: Judged, evidence: Evidence) -> list[Measured]:
 
 
 def _sqnr(outputs: Outputs) -> Measured:
-    reference, found = (y.astype(np.float64) for y in outputs)
+    reference, found = (y.reshape(len(y), -1).astype(np.float64) for y in outputs)
     signal, noise = (reference**2).sum(axis=1), ((reference - found) ** 2).sum(axis=1)
     value = partial(statistics.bootstrap, statistics.sqnr(signal, noise), len(signal))
     return Measured("sqnr_db", None, sqnr_db(*outputs), value=value, unit="texts")

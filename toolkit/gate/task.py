@@ -12,7 +12,7 @@ from toolkit.samples import Samples
 from toolkit.statistics import Doubles, Estimate
 
 Outputs = tuple[Float, Float]
-"""What fp32 and int8 gave, each [texts, dimension] as the task orders its texts."""
+"""What fp32 and int8 gave, each [texts, dimension] as the task orders its texts; of words [texts, words, dimension]."""
 
 Estimator = Callable[[float], Estimate]
 """From a confidence level to what can be said at it."""

@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 
-from toolkit.gate import classification, embedding
+from toolkit.gate import classification, embedding, reranking, token_classification
 from toolkit.gate.task import Judged, TaskGate
 from toolkit.runtime.tokenization import Text
 from toolkit.samples import Samples
 
-TASKS: Mapping[str, TaskGate] = {"embedding": embedding, "classification": classification}
+TASKS: Mapping[str, TaskGate] = {
+    "embedding": embedding,
+    "classification": classification,
+    "reranking": reranking,
+    "token-classification": token_classification,
+}
 
 
 def texts_of(model: Judged, samples: Samples) -> list[Text]:

@@ -5,8 +5,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
 
-from toolkit.runtime.commands import Subparsers
 from toolkit.runtime.manifest import Manifest
+from toolkit.runtime.options import Subparsers
 from toolkit.runtime.unpacking import unpack
 
 WHAT = "unpack a bundle's archive, with every file checked, whole or not at all"

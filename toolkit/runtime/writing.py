@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 from toolkit.runtime.arrays import FloatArray
 from toolkit.runtime.classifier import Prediction
+from toolkit.runtime.reranker import Ranked
+from toolkit.runtime.token_classifier import Entity
 
 Embedded = Iterable[tuple[Sequence[str], FloatArray]]
 """Chunks of texts with their embeddings, float32 ``[texts, dimension]``."""
@@ -75,6 +77,35 @@ def write_predictions_jsonl(
         for text, row in zip(texts, rows, strict=True):
             labels = ",".join(f'{{"label":{_quote(found.label)},"score":{found.score:.6g}}}' for found in row)
             handle.write(f'{{"text":{_quote(text)},"labels":[{labels}]}}\n'.encode())
+        handle.flush()
+        count += len(texts)
+    return count
+
+
+def write_ranking_jsonl(texts: Sequence[str], ranked: Iterable[Ranked], handle: BinaryIO) -> int:
+    """Write ``{"text": …, "index": …, "score": …}`` a line, in the order of ``ranked``. Return the count."""
+    count = 0
+    for found in ranked:
+        line = f'{{"text":{_quote(texts[found.index])},"index":{found.index},"score":{found.score:.6g}}}\n'
+        handle.write(line.encode())
+        count += 1
+    return count
+
+
+def write_entities_jsonl(chunks: Iterable[tuple[Sequence[str], Sequence[Sequence[Entity]]]], handle: BinaryIO) -> int:
+    """Write ``{"text": …, "entities": [{"label": …, "start": …, "end": …, "text": …, "score": …}, …]}`` a line.
+
+    Return the count of texts.
+    """
+    count = 0
+    for texts, rows in chunks:
+        for text, row in zip(texts, rows, strict=True):
+            entities = ",".join(
+                f'{{"label":{_quote(e.label)},"start":{e.start},"end":{e.end},"text":{_quote(e.text)},'
+                f'"score":{e.score:.6g}}}'
+                for e in row
+            )
+            handle.write(f'{{"text":{_quote(text)},"entities":[{entities}]}}\n'.encode())
         handle.flush()
         count += len(texts)
     return count

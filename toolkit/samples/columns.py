@@ -15,6 +15,8 @@ USUAL: dict[str, tuple[str, ...]] = {
             "sentence1",
             "sentence_1",
             "text1",
+            "tokens",
+            "words",
             "text_1",
             "s1",
             "question1",
@@ -36,6 +38,7 @@ USUAL: dict[str, tuple[str, ...]] = {
     "text2": (*("text2", "text_2", "sentence2", "sentence_2", "s2", "question2", "hypothesis", "pair", "positive"),),
     "label": ("label", "labels", "class", "category", "sentiment", "emotion"),
     "score": ("score", "similarity_score", "similarity", "gold_score", "relatedness_score", "relatedness"),
+    "tags": ("tags", "ner_tags", "ner"),
 }
 
 

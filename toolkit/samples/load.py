@@ -24,7 +24,14 @@ from toolkit.strict import nearest
 Role = Literal["calibration", "evaluation"]
 
 
-def load_samples(spec: str, role: Role, columns: Mapping[str, str] | None = None, limit: int | None = None) -> Samples:
+def load_samples(
+    spec: str,
+    role: Role,
+    columns: Mapping[str, str] | None = None,
+    limit: int | None = None,
+    *,
+    pairs: bool = False,
+) -> Samples:
     """Load a set of texts.
 
     ``spec`` is the name of a shipped set, a local file, or ``hub:ID[@REVISION][:SPLIT]``; a shipped set goes
@@ -33,17 +40,18 @@ def load_samples(spec: str, role: Role, columns: Mapping[str, str] | None = None
     evenly spaced over the set.
 
     For calibration there are only texts: those of text2 follow those of text, blank ones are dropped and
-    texts that stand there twice count once. For evaluation a blank text is an error, because each row counts.
+    texts that stand there twice count once. For a model that reads ``pairs`` they stay pairs, where there are any.
+    For evaluation a blank text is an error, because each row counts.
 
     Raises UsageError, DataError, RecipeError (a wrong ``set.toml``), MissingExtraError.
     """
     if limit is not None and limit < 1:
         raise UsageError("a limit must leave something", got=limit, expected="1 or more")
     if spec in shipped_names():
-        samples = _load_shipped(spec, role, columns)
+        samples = _load_shipped(spec, role, columns, pairs=pairs)
     else:
         table = read_hub(spec, role) if spec.startswith("hub:") else read_file(_existing(spec))
-        samples = _to_samples(spec if spec.startswith("hub:") else Path(spec).name, role, table, columns)
+        samples = _to_samples(spec if spec.startswith("hub:") else Path(spec).name, role, table, columns, pairs=pairs)
     return _limited(samples, limit).sealed()
 
 
@@ -62,16 +70,19 @@ def _existing(spec: str) -> Path:
     return path
 
 
-def _load_shipped(name: str, role: Role, columns: Mapping[str, str] | None) -> Samples:
+def _load_shipped(name: str, role: Role, columns: Mapping[str, str] | None, *, pairs: bool) -> Samples:
     description = describe(name)
     part: CalibrationPart | EvaluationPart = getattr(description, role)
     read = read_file(checked_file(name, part))
     table = Table(read.columns, where=f"{name}, {part.file}", source=description.source, licence=description.licence)
-    samples = _to_samples(name, role, table, columns or part.columns.model_dump(exclude_none=True))
+    roles = columns or part.columns.model_dump(exclude_none=True)
+    samples = _to_samples(name, role, table, roles, pairs=pairs)
     count = len(next(iter(table.columns.values())))
     if count != part.rows:
         raise DataError("a shipped set has another size", where=table.where, got=f"{count} rows", expected=part.rows)
     if isinstance(part, CalibrationPart):
+        if samples.pairs:
+            return samples
         return replace(samples, texts=(*samples.texts, *paragraphs(samples.texts, part)))
     strange = sorted({str(label) for label in samples.labels or ()} - set(part.labels))
     if part.labels and strange:
@@ -80,9 +91,12 @@ def _load_shipped(name: str, role: Role, columns: Mapping[str, str] | None) -> S
     return samples
 
 
-def _to_samples(name: str, role: Role, table: Table, columns: Mapping[str, str] | None) -> Samples:
+def _to_samples(
+    name: str, role: Role, table: Table, columns: Mapping[str, str] | None, *, pairs: bool = False
+) -> Samples:
     roles = assign(tuple(table.columns), columns, table.where)
-    made = _calibration(roles, table) if role == "calibration" else _evaluation(roles, table)
+    read = _evaluation if role == "evaluation" else _pairs if pairs and "text2" in roles else _calibration
+    made = read(roles, table)
     if not made.texts:
         raise DataError("a set has no text", where=table.where, expected="one text at least")
     return replace(made, name=name)
@@ -95,6 +109,13 @@ def _calibration(roles: Mapping[str, str], table: Table) -> Samples:
             column = values.texts(table.columns[roles[role]], roles[role], table.where)
             found.update(dict.fromkeys(text for text in column if text.strip()))
     return Samples(name="", digest="", licence=table.licence, source=table.source, texts=tuple(found))
+
+
+def _pairs(roles: Mapping[str, str], table: Table) -> Samples:
+    columns = (values.texts(table.columns[roles[role]], roles[role], table.where) for role in ("text", "text2"))
+    found = dict.fromkeys(pair for pair in zip(*columns, strict=True) if all(text.strip() for text in pair))
+    texts, pairs = tuple(first for first, _ in found), tuple(second for _, second in found)
+    return Samples(name="", digest="", licence=table.licence, source=table.source, texts=texts, pairs=pairs)
 
 
 def _evaluation(roles: Mapping[str, str], table: Table) -> Samples:
@@ -113,6 +134,7 @@ def _evaluation(roles: Mapping[str, str], table: Table) -> Samples:
         pairs=plain.get("text2"),
         scores=values.scores(*cells["score"]) if "score" in cells else None,
         labels=values.labels(*cells["label"]) if "label" in cells else None,
+        tags=values.tags(cells["tags"][0], plain["text"], *cells["tags"][1:]) if "tags" in cells else None,
     )
 
 

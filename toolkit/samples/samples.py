@@ -15,13 +15,14 @@ class Samples:
     """The rows of one set, column by column; every column that is there has one entry a row."""
 
     name: str
-    digest: str  # sha256 over the four columns: the same rows have the same digest, wherever they lay
+    digest: str  # sha256 over the columns: the same rows have the same digest, wherever they lay
     licence: str
     source: str
     texts: tuple[str, ...]
     pairs: tuple[str, ...] | None = None  # the second text of each row
     scores: tuple[float, ...] | None = None  # how similar the pair is, larger is more
     labels: Labels | None = None
+    tags: tuple[Labels, ...] | None = None  # of the words of each text, which white space separates
 
     def taking(self, rows: Sequence[int]) -> "Samples":
         """Return some of the rows, in the order given, under the old digest."""
@@ -31,11 +32,13 @@ class Samples:
             pairs=tuple(self.pairs[row] for row in rows) if self.pairs else None,
             scores=tuple(self.scores[row] for row in rows) if self.scores else None,
             labels=tuple(self.labels[row] for row in rows) if self.labels else None,  # type: ignore[arg-type]
+            tags=tuple(self.tags[row] for row in rows) if self.tags else None,
         )
 
     def sealed(self) -> "Samples":
         """Return the same with the digest of its content."""
-        content = json.dumps([self.texts, self.pairs, self.scores, self.labels], separators=(",", ":"))
+        columns = [self.texts, self.pairs, self.scores, self.labels, *([self.tags] if self.tags else [])]
+        content = json.dumps(columns, separators=(",", ":"))
         digest = hashlib.sha256(content.encode("ascii")).hexdigest()
         return replace(self, digest=digest)
 

@@ -23,6 +23,7 @@ class Columns(StrictModel):
     text2: str | None = None
     label: str | None = None
     score: str | None = None
+    tags: str | None = None
 
 
 class Part(StrictModel):
@@ -56,7 +57,7 @@ class SetDescription(StrictModel):
 
     version: Literal[1] = Field(alias="schema")
     name: str
-    task: Task
+    tasks: tuple[Task, ...]
     description: str
     source: str
     licence: str
@@ -70,7 +71,7 @@ class SetInfo:
     """What a list of the shipped sets shows of one."""
 
     name: str
-    task: Task
+    tasks: tuple[Task, ...]
     description: str
     licence: str
     source: str
@@ -83,7 +84,7 @@ def shipped_sets() -> tuple[SetInfo, ...]:
     return tuple(
         SetInfo(
             name=each.name,
-            task=each.task,
+            tasks=each.tasks,
             description=each.description,
             licence=each.licence,
             source=each.source,
@@ -96,7 +97,7 @@ def shipped_sets() -> tuple[SetInfo, ...]:
 
 def default_set(task: str) -> str:
     """Return the name of the shipped set for a task; UsageError when there is none."""
-    names = {each.task: each.name for each in reversed(shipped_sets())}
+    names = {str(task): each.name for each in reversed(shipped_sets()) for task in each.tasks}
     if task not in names:
         raise UsageError(
             "no set is shipped for this task",

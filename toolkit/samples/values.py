@@ -10,7 +10,11 @@ Column = Sequence[object]
 
 
 def texts(column: Column, name: str, where: str) -> tuple[str, ...]:
-    """Return a column of texts, blank ones included; DataError when a cell is missing or no text."""
+    """Return a column of texts, blank ones included; DataError when a cell is missing or no text.
+
+    A list of words is a text too: they are joined by spaces.
+    """
+    column = [_joined(value) for value in column]
     for row, value in enumerate(column, 1):
         if not isinstance(value, str):
             what = "a text is missing" if _missing(value) else "a cell is no text"
@@ -55,6 +59,26 @@ def labels(column: Column, name: str, where: str) -> Labels:
         if not isinstance(value, str):
             raise _error("labels are numbers and names mixed", (where, row, name), value, "a name")
     return tuple(value.strip() for value in column if isinstance(value, str))
+
+
+def tags(column: Column, of: Sequence[str], name: str, where: str) -> tuple[Labels, ...]:
+    """Return a column of tags, a list of them or one text with spaces: one for each word of the texts ``of``.
+
+    Raises DataError where they are not as many as the words, which white space separates.
+    """
+    found = []
+    for row, (value, text) in enumerate(zip(column, of, strict=True), 1):
+        cells = value.split() if isinstance(value, str) else value
+        words = len(text.split())
+        if not isinstance(cells, list) or len(cells) != words:
+            raise _error("tags do not fit the words", (where, row, name), value, f"{words} tags, one a word")
+        found.append(labels(cells, name, f"{where}, text {row}"))
+    return tuple(found)
+
+
+def _joined(value: object) -> object:
+    words = value if isinstance(value, list) and all(isinstance(word, str) for word in value) else None
+    return " ".join(words) if words is not None else value
 
 
 def _number(value: object) -> float:
