@@ -34,11 +34,11 @@ STAGES = (
     "metrics",
     "statistics",
     "gate",
+    "speed",
     "report",
     "golden",
     "bundle",
     "quantize",
-    "speed",
     "cli",
 )
 FORBIDDEN_ON_A_DEVICE = ("onnx", "onnx_ir", "torch", "transformers", "datasets", "click", "pydantic", "rich", "pandas")
