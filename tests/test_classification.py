@@ -57,7 +57,7 @@ def test_an_emotion_classifier_on_files_of_ones_own(demo, tmp_path, capsys):
     assemble = [sys.executable, SHARED / "models" / "assemble.py", "minilm-emotion", model, "--base", demo]
     subprocess.run(assemble, check=True, capture_output=True)
     calibration = emotions("val", tmp_path / "calibration.csv", 150)
-    evaluation = emotions("test", tmp_path / "evaluation.csv", 400)
+    evaluation = emotions("test", tmp_path / "evaluation.csv", 800)
     data = ("--calibration", calibration, "--eval", evaluation, "--columns", "text=tweet,label=feeling")
     found = quantized(capsys, model, tmp_path / "b", *data)
     assert found["accuracy"]["fp32"] == pytest.approx(0.806, abs=0.05)

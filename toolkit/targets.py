@@ -144,7 +144,8 @@ class Gate(StrictModel):
 
     decision: Decision = "interval"
     """interval: the whole confidence interval must keep to a limit; point: the measured value alone."""
-    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Of a pass and of a fail: a model just at a limit passes by chance once in 20 times."""
     embedding: EmbeddingLimits
     classification: ClassificationLimits
     reranking: RerankingLimits

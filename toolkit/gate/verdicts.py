@@ -18,7 +18,12 @@ class Rules:
     """How verdicts are reached: by the confidence interval, or by the measured values alone."""
 
     decision: Decision = "interval"
-    level: float = 0.95
+    confidence: float = 0.95  # of a pass, and of a fail
+
+    @property
+    def level(self) -> float:
+        """Of the interval whose one end decides a pass and whose other a fail (Schuirmann 1987: two one-sided tests)."""
+        return 2 * self.confidence - 1
 
 
 @dataclass(frozen=True)
