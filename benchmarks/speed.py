@@ -34,6 +34,7 @@ from toolkit.runtime.manifest import ModelInfo, SessionInfo
 from toolkit.runtime.session import Session
 from toolkit.samples import Samples, load_samples
 from toolkit.sources import DEMO_NAME, Pooling, Source, SourceOptions, demo_model, open_source
+from toolkit.subjects import source_subject
 from toolkit.targets import load_recipe
 
 ALIKE = ("cosine_mean", "cosine_p1", "cosine_min")
@@ -94,10 +95,10 @@ def make(built: Source, fp32: Source, targets: Sequence[str]) -> tuple[list[Vari
     info, settings = jobs[0].info, jobs[0].content.recipe.runtime.session_info()
     models = {"fp32": ir.to_proto(fp32.model).SerializeToString()}
     models["dynamic"] = dynamic(models["fp32"])
-    reference = outputs(fp32, models["fp32"], info, evaluation)
+    reference = outputs(fp32, models["fp32"], evaluation)
     variants = []
     for name, model in models.items():
-        found = outputs(fp32, model, info, evaluation)
+        found = outputs(fp32, model, evaluation)
         files = file_info(models["fp32"]), file_info(model)
         report = gate.judge(fp32, gate.Evidence(evaluation, (reference, found), files), {}, gate.Rules())
         variants.append(_variant(name, model, ORT_DEFAULTS, report))
@@ -117,9 +118,9 @@ def dynamic(model: bytes) -> bytes:
         return out.read_bytes()
 
 
-def outputs(source: Source, model: bytes, info: ModelInfo, samples: Samples) -> Float:
+def outputs(source: Source, model: bytes, samples: Samples) -> Float:
     """Return a model's embeddings of the texts of a set [texts, dimension]."""
-    runner = job.text_model(source, model, info, SessionInfo(), None)
+    runner = source_subject(source, model).loaded(None)
     return gate.run(runner, gate.reading_of(source, samples), "evaluate", terminal.track)
 
 

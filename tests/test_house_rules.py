@@ -38,6 +38,7 @@ STAGES = (
     "report",
     "golden",
     "bundle",
+    "subjects",
     "quantize",
     "cli",
 )

@@ -8,14 +8,15 @@ import onnx_ir as ir
 import pytest
 
 from toolkit import quantize
+from toolkit.bundle import tokenizer_info
 from toolkit.numerics.weights import pair_bound_holds
-from toolkit.quantize import text_model, tokenizer_info
 from toolkit.runtime.host import Host
 from toolkit.runtime.manifest import SessionInfo
 from toolkit.runtime.model import TextModel
 from toolkit.runtime.similarity import cosines
 from toolkit.samples import load_samples
 from toolkit.sources import DEMO_NAME, SourceOptions, demo_model, open_source
+from toolkit.subjects import source_subject
 from toolkit.targets import load_recipe
 
 pytestmark = pytest.mark.skipif(
@@ -62,7 +63,7 @@ def test_no_packed_weight_can_saturate_on_avx2(made):
 def test_an_embedding_does_not_depend_on_its_batch(made):
     content = made.content
     texts = list(dict.fromkeys(load_samples("stsb", "evaluation").texts))[::19][:64]
-    model = text_model(content.source, content.model, content.info, SessionInfo(max_batch_tokens=100_000), 1)
+    model = source_subject(content.source, content.model, SessionInfo(max_batch_tokens=100_000)).loaded(1)
     alone = np.concatenate([model.run([text]) for text in texts])
     planned = model.run(texts)
     mixed = np.concatenate([_one_padded_batch(model, texts[start : start + 16]) for start in range(0, 64, 16)])
@@ -85,7 +86,7 @@ def test_both_engines_give_the_same_bits(made):
 
 def test_the_mask_is_what_keeps_padding_out(made):
     content = made.content
-    model = text_model(content.source, content.model, content.info, SessionInfo(), 1)
+    model = source_subject(content.source, content.model).loaded(1)
     texts = ["short", "a much longer sentence that the short one is padded to in this batch"]
     masked, bare = _one_padded_batch(model, texts), _one_padded_batch(model, texts, ones=True)
     assert cosines(masked[:1], model.run(texts[:1])).min() >= 0.9999

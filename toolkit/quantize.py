@@ -1,6 +1,5 @@
 """The main job: lower → observe → plan → apply → gate → bundle, for one float model and one target."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,20 +8,20 @@ import onnx_ir as ir
 
 from toolkit import gate
 from toolkit.apply import apply
-from toolkit.bundle import MODEL, Content, file_info, tokenizer_info, write_bundle
-from toolkit.errors import DataError, ModelError
+from toolkit.bundle import Content, tokenizer_info, write_bundle
+from toolkit.errors import DataError
 from toolkit.feeds import equal_length_feeds
-from toolkit.gate import Evidence, GateReport
+from toolkit.gate import GateReport
 from toolkit.golden import golden_vectors
 from toolkit.lower import lower
 from toolkit.observe import observe
 from toolkit.plan import QuantPlan, plan
 from toolkit.progress import Track, silent
-from toolkit.runtime.manifest import ModelInfo, SessionInfo
-from toolkit.runtime.model import TextModel
+from toolkit.runtime.manifest import ModelInfo
 from toolkit.runtime.tokenization import Text, TextTokenizer
 from toolkit.samples import Samples, check_disjoint
 from toolkit.sources.source import Source
+from toolkit.subjects import source_subject
 from toolkit.targets import Decision, Recipe
 
 
@@ -60,24 +59,16 @@ def quantize(job: Job, track: Track = silent) -> Quantized:
     """
     source, recipe = job.source, job.recipe
     check_disjoint(job.calibration, job.evaluation)
-    inputs = tuple(str(value.name) for value in source.model.graph.inputs)
-    info = ModelInfo(MODEL, inputs, source.output, _dimension(source))
-    decided = _plan(job, inputs, track)
-    fp32 = ir.to_proto(source.model).SerializeToString()
+    decided = _plan(job, track)
+    fp32 = source_subject(source)
     int8 = ir.to_proto(decided[1]).SerializeToString()
-    models = (
-        text_model(source, fp32, info, SessionInfo(), job.threads),
-        text_model(source, int8, info, recipe.runtime.session_info(), job.threads),
-    )
-    reading = gate.reading_of(source, job.evaluation)
-    lengths = gate.lengths_of(TextTokenizer(source.tokenizer_json, tokenizer_info(source)), reading.texts)
-    outputs = gate.outputs_for(models, reading, track)
-    evidence = Evidence(job.evaluation, outputs, (file_info(fp32), file_info(int8)), lengths)
+    subject = source_subject(source, int8, recipe.runtime.session_info())
     rules = gate.Rules(job.decision or recipe.gate.decision, recipe.gate.confidence)
-    report = gate.judge(source, evidence, recipe.gate.limits(source.task), rules)
-    golden = golden_vectors(models[1], source.task)
-    content = Content(source, recipe, job.calibration, job.evaluation, decided[0], int8, info, golden, report)
-    return Quantized(job, fp32, info, content)
+    trial = gate.Trial(job.evaluation, recipe.gate.limits(source.task), rules, job.threads)
+    report = gate.compare(fp32, subject, trial, track)
+    golden = golden_vectors(subject.loaded(job.threads), source.task)
+    content = Content(source, recipe, job.calibration, job.evaluation, decided[0], int8, fp32.info, golden, report)
+    return Quantized(job, fp32.model, fp32.info, content)
 
 
 def write(quantized: Quantized, out: Path, *, replace: bool = False, keep_rejected: bool = False) -> Path:
@@ -99,16 +90,12 @@ def write(quantized: Quantized, out: Path, *, replace: bool = False, keep_reject
     raise gate.refusal(report, where, ", so no bundle was written", hint)
 
 
-def text_model(source: Source, model: bytes, info: ModelInfo, session: SessionInfo, threads: int | None) -> TextModel:
-    """Return a model of a source, run as the runtime runs it."""
-    return TextModel(model, source.tokenizer_json, info, tokenizer_info(source), session, threads)
-
-
-def _plan(job: Job, inputs: Sequence[str], track: Track) -> tuple[QuantPlan, ir.Model]:
+def _plan(job: Job, track: Track) -> tuple[QuantPlan, ir.Model]:
     tokenizer = TextTokenizer(job.source.tokenizer_json, tokenizer_info(job.source))
     texts = [encoded for encoded in tokenizer.encode(_calibration_texts(job)) if encoded.ids]
     if not texts:
         raise DataError("the calibration set is empty", where=job.calibration.name, hint="give a few hundred texts")
+    inputs = [str(value.name) for value in job.source.model.graph.inputs]
     lowered = lower(job.source.model)
     ranges = observe(lowered, equal_length_feeds(texts, inputs), track)
     decided = plan(lowered, ranges, job.recipe.quantization, track)
@@ -126,12 +113,3 @@ def _calibration_texts(job: Job) -> list[Text]:
 def reads_pairs(source: Source, evaluation: Samples) -> bool:
     """Tell whether a model reads two texts together, as a reranker does, or a classifier that is judged on pairs."""
     return source.task == "reranking" or (source.task == "classification" and evaluation.pairs is not None)
-
-
-def _dimension(source: Source) -> int:
-    if source.labels:
-        return len(source.labels)
-    shape = source.model.graph.outputs[0].shape
-    if shape is None or not isinstance(shape[-1], int):
-        raise ModelError("the width of the output is unknown", where=source.output, hint="export it with shapes")
-    return shape[-1]

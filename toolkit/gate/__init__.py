@@ -17,6 +17,7 @@ from toolkit.gate.report import (
     Verdict,
 )
 from toolkit.gate.running import CHUNK, Reading, lengths_of, outputs_for, reading_of, run
+from toolkit.gate.subject import Elsewhere, Subject, Trial, compare
 from toolkit.gate.task import Judged, Measured, Outputs, TaskGate, Told
 from toolkit.gate.tasks import TASKS, texts_of
 from toolkit.gate.token_classification import require_tags
@@ -27,6 +28,7 @@ __all__ = [
     "CHUNK",
     "SCHEMA",
     "TASKS",
+    "Elsewhere",
     "Evidence",
     "Example",
     "GateReport",
@@ -42,10 +44,13 @@ __all__ = [
     "RunPlace",
     "Sizes",
     "Slice",
+    "Subject",
     "TaskGate",
     "Told",
     "Trend",
+    "Trial",
     "Verdict",
+    "compare",
     "describe",
     "gold_labels",
     "judge",

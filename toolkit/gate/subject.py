@@ -9,9 +9,8 @@ import numpy as np
 from toolkit.errors import UsageError
 from toolkit.gate.judge import Evidence, judge
 from toolkit.gate.report import GateReport, Models, RunPlace, Sizes, Verdict
-from toolkit.gate.running import run
+from toolkit.gate.running import reading_of, run
 from toolkit.gate.task import Judged
-from toolkit.gate.tasks import texts_of
 from toolkit.gate.verdicts import Rules
 from toolkit.metrics import Float, Ints
 from toolkit.progress import Track, silent
@@ -73,18 +72,22 @@ def compare(fp32: Subject, int8: Subject, trial: Trial, track: Track = silent) -
     run: the report says so. Raises NumericsError where fp32's output is not finite.
     """
     order = _label_order(fp32.judged, int8.judged)
-    texts = texts_of(fp32.judged, trial.samples)
-    tokens = fp32.encode(texts), int8.encode(texts)
+    reading = reading_of(fp32.judged, trial.samples)
+    tokens = fp32.encode(reading.texts), int8.encode(reading.texts)
     other = sum(a.ids != b.ids or a.type_ids != b.type_ids for a, b in zip(*tokens, strict=True))
     if other:
-        return _other_tokens(fp32, int8, trial, other, len(texts))
-    reference = run(fp32.loaded(trial.threads), texts, "evaluate fp32", track)
+        return _other_tokens(fp32, int8, trial, other, len(reading.texts))
+    reference = run(fp32.loaded(trial.threads), reading, "evaluate fp32", track)
     elsewhere = trial.elsewhere
-    found = elsewhere.outputs(texts) if elsewhere else run(int8.loaded(trial.threads), texts, "evaluate int8", track)
+    found = (
+        elsewhere.outputs(reading.texts)
+        if elsewhere
+        else run(int8.loaded(trial.threads), reading, "evaluate int8", track)
+    )
     lengths = np.array([len(encoded.ids) for encoded in tokens[0]], np.int64)
     evidence = Evidence(
         samples=trial.samples,
-        outputs=(reference, found if order is None else found[:, order]),
+        outputs=(reference, found if order is None else found[..., order]),
         files=(fp32.file, int8.file),
         lengths=lengths,
         place=elsewhere.place if elsewhere else None,

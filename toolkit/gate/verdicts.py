@@ -22,7 +22,7 @@ class Rules:
 
     @property
     def level(self) -> float:
-        """Of the interval whose one end decides a pass and whose other a fail (Schuirmann 1987: two one-sided tests)."""
+        """Of the interval whose one end decides a pass and whose other a fail: two one-sided tests."""
         return 2 * self.confidence - 1
 
 
