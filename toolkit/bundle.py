@@ -100,6 +100,7 @@ def _provenance(content: Content) -> dict[str, object]:
         "graph_from": content.source.built_by,
         "model_sha256": content.source.digest,
         "recipe_sha256": recipe_digest(content.recipe),
+        "verify": content.recipe.verify.model_dump(mode="json"),
         "image_platform": content.recipe.image.platform,
         "calibration": _data(content.calibration),
         "evaluation": _data(content.evaluation),

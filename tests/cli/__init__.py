@@ -60,9 +60,9 @@ def workplace(folder: Path) -> Workplace:
     return made
 
 
-def recipe(cosine: float = 0.5) -> str:
-    """Return a shipped recipe for this CPU that quantizes layers of any size and asks for little but the cosine."""
-    name = target_for(cpu.architecture(), cpu.features()) or "x86-avx2"
+def recipe(cosine: float = 0.5, target: str | None = None) -> str:
+    """Return a shipped recipe, by default for this CPU, with layers of any size and only the cosine to be met."""
+    name = target or target_for(cpu.architecture(), cpu.features()) or "x86-avx2"
     text = recipe_files()[name].read_text(encoding="utf-8").replace(f'name = "{name}"', 'name = "loose"')
     for pattern, put in (
         (r"(m\w+_parameters) = \d+", r"\1 = 100"),

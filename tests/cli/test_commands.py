@@ -13,7 +13,7 @@ from toolkit.runtime import cpu
 from toolkit.samples import shipped_sets
 from toolkit.targets import recipe_files, target_for
 
-ALL = (*COMMANDS, "embed", "classify", "verify")
+ALL = (*COMMANDS, "embed", "classify", "rerank", "entities")
 WITHOUT_RICH = """
 import sys
 class Without:
@@ -123,7 +123,7 @@ def test_bundle_embeds_and_verifies(capsys, bundle, tmp_path):
     assert [json.loads(line)["text"] for line in lines] == ["the cat", "a dog"]
     assert json.loads(said(capsys, "verify", str(bundle), "--json"))["ok"] is True
     assert main(["classify", str(bundle), str(texts)]) == 2
-    assert "hint: it embeds: use the command embed" in capsys.readouterr().err
+    assert "hint: use the command embed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in ALL)])

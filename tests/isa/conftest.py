@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 import toolkit
+from toolkit.isa.masked import masked, why_not_masked
 from toolkit.isa.place import Place
 
 ROOT = Path(toolkit.__file__).parent.parent
@@ -14,3 +15,15 @@ def here():
     """This interpreter, with nothing around it."""
     path = ":".join([str(ROOT), *filter(None, sys.path)])
     return Place("this", "native", (sys.executable,), {"PYTHONPATH": path, "PYTHONWARNINGS": "error"})
+
+
+@pytest.fixture(scope="session")
+def cache(xdg_cache):
+    return xdg_cache / "edgequant"
+
+
+@pytest.fixture(scope="session")
+def avx2(cache):
+    if reason := why_not_masked():
+        pytest.skip(reason)
+    return masked(cache)

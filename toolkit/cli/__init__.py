@@ -7,12 +7,13 @@ from importlib import import_module
 
 import toolkit
 from toolkit.errors import MissingExtraError
-from toolkit.runtime import commands, failures
+from toolkit.runtime import commands, failures, text_commands
 from toolkit.runtime.unpack_command import WHAT
 
 # Command → (module, help). A module is imported when its command runs, so that a device needs no extra for the others.
 COMMANDS = {
     "quantize": ("turn a float model into a gated int8 bundle for one target CPU", "quantize"),
+    "verify": (commands.VERIFY, "verify"),
     "inspect": ("show what was decided for every tensor of a bundle, and why", "inspect"),
     "targets": ("list the target CPUs, or explain one recipe", "targets"),
     "sets": ("list the calibration and evaluation sets that are shipped", "sets"),
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 described.set_defaults(run=_configured(described, name, module))
             except MissingExtraError as missing:  # its arguments are not known, so none of them can be called wrong
                 return failures.run_command(argparse.Namespace(run=_raising(missing)))
-    commands.register(subparsers)
+    text_commands.register(subparsers)
     return failures.run_command(parser.parse_args(arguments))
 
 

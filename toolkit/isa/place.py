@@ -34,7 +34,8 @@ class Place:
     ``python`` is the command up to and with the interpreter (3.11 or newer), for example ``("qemu-aarch64-static",
     "-cpu", "cortex-a72", "-L", ROOT, ROOT + "/usr/bin/python3.11")``. ``env`` is its whole environment: nothing is
     inherited, so that one place gives one answer; its PYTHONPATH leads to ``toolkit`` and to the pinned libraries.
-    The interpreter must see this machine's files by the same absolute paths. ``detail`` is for people.
+    The interpreter must see this machine's files by the same absolute paths. ``detail`` is for people;
+    ``family`` is the kernel family where ``isa`` names a CPU model, and may be left empty where ``isa`` is a family.
     """
 
     isa: str
@@ -42,6 +43,7 @@ class Place:
     python: tuple[str, ...]
     env: Mapping[str, str]
     detail: str = ""
+    family: str = ""
 
     def __str__(self) -> str:
         return f"{self.isa} ({self.how})"
@@ -113,13 +115,13 @@ def verify_there(place: Place, bundle: Path, *, threads: int = 1, timeout: float
 
 
 def outputs(place: Place, job: RawJob, *, timeout: float = TIMEOUT) -> FloatArray:
-    """Return a model's raw outputs there, float32 ``[texts or rows, dimension]``, finite or not."""
+    """Return a model's raw outputs there, float32 ``[texts, tokens in all, or rows; dimension]``, finite or not."""
     done = run_module(place, "toolkit.runtime.raw", (), job.to_json(), timeout=timeout)
     try:
         found = np.load(io.BytesIO(done.stdout), allow_pickle=False)
     except (ValueError, EOFError):
         raise _failure(f"python -m toolkit.runtime.raw on {place}", done) from None
-    expected = (len(job.texts or job.rows), job.info.dimension)
+    expected = (len(found) if job.by_token else len(job.texts or job.rows), job.info.dimension)
     if found.shape != expected:
         raise EdgequantError(f"the outputs of {place} have another shape", got=found.shape, expected=expected)
     return np.asarray(found, np.float32)
@@ -128,7 +130,10 @@ def outputs(place: Place, job: RawJob, *, timeout: float = TIMEOUT) -> FloatArra
 def bundle_outputs(
     place: Place, bundle: Bundle, texts: Sequence[Text], *, threads: int = 1, timeout: float = TIMEOUT
 ) -> FloatArray:
-    """Return what the bundle's model gives for texts there, float32 ``[len(texts), dimension]``, finite or not."""
+    """Return what the bundle's model gives for texts there, finite or not: float32 ``[len(texts), dimension]``.
+
+    For token classification the rows are those of all tokens, text after text.
+    """
     parts = tuple((text,) if isinstance(text, str) else text for text in texts)
     return outputs(place, bundle_job(bundle, parts, threads), timeout=timeout)
 

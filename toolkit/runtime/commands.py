@@ -5,7 +5,7 @@ calls it. onnxruntime is imported when a command runs, not for its help.
 """
 
 import json
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,29 +13,35 @@ from toolkit.runtime import text_commands
 from toolkit.runtime.options import Subparsers, named_engine, positive, sentence
 
 if TYPE_CHECKING:
-    from toolkit.runtime.verification import VerifyReport
+    from collections.abc import Sequence
+
+    from toolkit.runtime.verification import Check, VerifyReport
+
+VERIFY = "check a bundle on this machine: files, CPU and golden vectors"
 
 
 def register(subparsers: Subparsers) -> None:
     """Add all commands of the runtime."""
-    text_commands.register_embed(subparsers)
-    text_commands.register_classify(subparsers)
-    text_commands.register_rerank(subparsers)
-    text_commands.register_entities(subparsers)
+    text_commands.register(subparsers)
     register_verify(subparsers)
 
 
 def register_verify(subparsers: Subparsers) -> None:
     """Add ``verify``."""
-    what = "check a bundle on this machine: files, CPU and golden vectors"
-    parser = subparsers.add_parser("verify", help=what, description=f"{sentence(what)} Exit 0 if all is well, else 1.")
+    description = f"{sentence(VERIFY)} Exit 0 if all is well, else 1."
+    parser = subparsers.add_parser("verify", help=VERIFY, description=description)
+    configure_verify(parser)
+    parser.set_defaults(run=run_verify)
+
+
+def configure_verify(parser: ArgumentParser) -> None:
+    """Add the arguments of ``verify``."""
     parser.add_argument("bundle", metavar="BUNDLE", help="the bundle's folder")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="threads to run with (default: all of this process)"
     )
     parser.add_argument("--key", metavar="PUB", type=Path, help="require a signature by this public key's owner")
-    parser.set_defaults(run=run_verify)
 
 
 def run_verify(args: Namespace) -> int:
@@ -48,11 +54,13 @@ def run_verify(args: Namespace) -> int:
     return 0 if report.ok else 1
 
 
-def _table(report: "VerifyReport") -> str:
-    width = max(len(check.name) for check in report.checks)
+def check_lines(checks: "Sequence[Check]") -> list[str]:
+    """Return one line a check, or more where it has more to say."""
+    width = max((len(check.name) for check in checks), default=0)
     indent = "\n" + " " * (width + 8)
-    rows = (
-        f"  {'ok  ' if c.ok else 'FAIL'}  {c.name:{width}}  {c.detail.replace(chr(10), indent)}" for c in report.checks
-    )
+    return [f"  {'ok  ' if c.ok else 'FAIL'}  {c.name:{width}}  {c.detail.replace(chr(10), indent)}" for c in checks]
+
+
+def _table(report: "VerifyReport") -> str:
     last = "verified: fit to run here" if report.ok else "NOT verified: see FAIL above"
-    return "\n".join([report.title or report.bundle, *rows, last])
+    return "\n".join([report.title or report.bundle, *check_lines(report.checks), last])

@@ -6,7 +6,7 @@ For programs that judge a model on a CPU: nothing is rounded, and NaN or infinit
 import json
 import sys
 from argparse import Namespace
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from toolkit.runtime.bundle import Bundle
@@ -20,7 +20,8 @@ from toolkit.runtime.strict import parse, read
 class RawJob:
     """What to run: ``texts`` of one part or two by a tokenizer, or ``rows`` of numbers put in as ``input_ids``.
 
-    ``model`` and ``tokenizer`` are paths; ``rows`` are all as long as each other and run as one batch.
+    ``model`` and ``tokenizer`` are paths; ``rows`` are all as long as each other and run as one batch. ``by_token``
+    asks for a row for each token of each text instead of one for each text.
     """
 
     model: str
@@ -31,6 +32,7 @@ class RawJob:
     tokenizer_info: TokenizerInfo | None = None
     texts: tuple[tuple[str, ...], ...] = ()
     rows: tuple[tuple[int, ...], ...] = ()
+    by_token: bool = False
 
     def to_json(self) -> bytes:
         """Return the job as ``run_job`` reads it."""
@@ -41,7 +43,8 @@ def bundle_job(bundle: Bundle, texts: tuple[tuple[str, ...], ...], threads: int)
     """Return the job of running texts through a bundle."""
     manifest = bundle.manifest
     model, tokenizer = (str(bundle.folder.resolve() / name) for name in (manifest.model.file, manifest.tokenizer.file))
-    return RawJob(model, manifest.model, manifest.session, threads, tokenizer, manifest.tokenizer, texts)
+    job = RawJob(model, manifest.model, manifest.session, threads, tokenizer, manifest.tokenizer, texts)
+    return replace(job, by_token=manifest.task == "token-classification")
 
 
 def main() -> int:
@@ -50,7 +53,7 @@ def main() -> int:
 
 
 def run_job(_args: Namespace) -> int:
-    """Read the job, run it, write float32 ``[texts or rows, dimension]``."""
+    """Read the job, run it, write float32 ``[texts, tokens or rows; dimension]``."""
     job = read(RawJob, parse(sys.stdin.buffer.read(), "the job on stdin"), "the job on stdin")
     from toolkit.runtime import writing  # noqa: PLC0415 - what is wrong with the job is told without the libraries
     from toolkit.runtime.arrays import ints  # noqa: PLC0415
@@ -59,13 +62,14 @@ def run_job(_args: Namespace) -> int:
 
     if job.tokenizer_info is None:
         session = Session(Path(job.model), job.info, job.session, job.threads)
-        found = session.run({"input_ids": ints(job.rows, (len(job.rows), len(job.rows[0]) if job.rows else 0))})
+        parts = [session.run({"input_ids": ints(job.rows, (len(job.rows), len(job.rows[0]) if job.rows else 0))})]
     else:
         text = Path(job.tokenizer).read_text(encoding="utf-8")
         model = TextModel(Path(job.model), text, job.info, job.tokenizer_info, job.session, job.threads)
-        found = model.raw([_text(parts, index) for index, parts in enumerate(job.texts)])
+        texts = [_text(parts, index) for index, parts in enumerate(job.texts)]
+        parts = model.raw_tokens(texts)[1] if job.by_token else [model.raw(texts)]
     with writing.output(None) as handle:
-        writing.write_embeddings_npy([((), found)], handle, job.info.dimension)
+        writing.write_embeddings_npy([([""] * len(rows), rows) for rows in parts], handle, job.info.dimension)
     return 0
 
 

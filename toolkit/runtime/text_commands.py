@@ -17,6 +17,14 @@ _COMMANDS = {"Embedder": "embed", "Classifier": "classify", "Reranker": "rerank"
 """Which command serves what ``load`` returns."""
 
 
+def register(subparsers: Subparsers) -> None:
+    """Add the commands that run texts."""
+    register_embed(subparsers)
+    register_classify(subparsers)
+    register_rerank(subparsers)
+    register_entities(subparsers)
+
+
 def register_embed(subparsers: Subparsers) -> None:
     """Add ``embed``."""
     what = "turn texts into vectors with an embedding bundle"

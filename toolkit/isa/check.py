@@ -1,0 +1,87 @@
+"""``verify --isa``: a bundle's own model on the kernels of its target, with the proof of which kernels ran."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from toolkit.errors import EdgequantError
+from toolkit.isa.choose import SATURATING
+from toolkit.isa.pair_bound import check_pair_bound
+from toolkit.isa.place import TIMEOUT, How, Place, verify_there
+from toolkit.isa.probe import Proof, prove
+from toolkit.progress import Track, silent
+from toolkit.runtime.bundle import Bundle
+from toolkit.runtime.verification import Check
+
+_CPU = "cpu"  # the device's check of /proc/cpuinfo, which here is the build machine's; the probes tell more
+
+
+@dataclass(frozen=True)
+class PlaceReport:
+    """What one place showed."""
+
+    isa: str
+    how: How
+    detail: str
+    proof: Proof | None
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class IsaReport:
+    """What all places showed, and what holds of the model file itself."""
+
+    bundle: str
+    title: str
+    checks: tuple[Check, ...]
+    places: tuple[PlaceReport, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every check passed."""
+        every = [*self.checks, *(check for place in self.places for check in place.checks)]
+        return all(check.ok for check in every)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the report for JSON."""
+        return {"ok": self.ok, **asdict(self)}
+
+
+def check_places(
+    bundle: Bundle, places: Sequence[Place], threads: int, *, timeout: float = TIMEOUT, track: Track = silent
+) -> IsaReport:
+    """Prove each place's kernels and run the device's own verify there; EdgequantError where one cannot run at all.
+
+    The pair bound is proven too, where a place, or the CPU the bundle is for, has kernels that saturate.
+    """
+    manifest = bundle.manifest
+    title = f"{manifest.name} ({manifest.task}) for {manifest.target.name}"
+    bounded = any(_family(place) in SATURATING for place in places) or "vnni" not in manifest.target.requires
+    checks: tuple[Check, ...] = ()
+    if manifest.target.architecture == "x86_64" and bounded:
+        checks = (check_pair_bound(bundle.folder / manifest.model.file),)
+    shown = [_check(bundle, place, threads, timeout) for place in track(places, "verify on kernels", len(places))]
+    return IsaReport(str(bundle.folder), title, checks, tuple(shown))
+
+
+def _check(bundle: Bundle, place: Place, threads: int, timeout: float) -> PlaceReport:
+    proof, kernels = prove_kernels(place, timeout)
+    report = verify_there(place, bundle.folder, threads=threads, timeout=timeout)
+    theirs = [Check(str(item["name"]), item["ok"] is True, str(item["detail"])) for item in report["checks"]]
+    kept = tuple(check for check in theirs if check.name != _CPU)
+    return PlaceReport(place.isa, place.how, place.detail, proof, (kernels, *kept))
+
+
+def prove_kernels(place: Place, timeout: float = TIMEOUT) -> tuple[Proof | None, Check]:
+    """Return what the probes show in a place, and whether that is what its kernels ought to compute."""
+    try:
+        proof = prove(place, timeout=timeout)
+    except EdgequantError as error:
+        return None, Check("kernels", False, str(error))
+    expected = _family(place) in SATURATING
+    kinds = {True: "kernels that saturate", False: "exact kernels"}
+    wrong = "" if proof.saturates == expected else f"; {_family(place)} has {kinds[expected]}: these are others"
+    return proof, Check("kernels", not wrong, f"{proof}{wrong}")
+
+
+def _family(place: Place) -> str:
+    return place.family or place.isa
