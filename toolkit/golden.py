@@ -22,14 +22,17 @@ TEXTS = (
     _PARAGRAPH,
 )
 DIGITS = 6
-MIN_COSINE = 0.999
+MIN_COSINE = 0.995
+"""Between VNNI and Arm, both right, the worst golden text of MiniLM has .9981: see MAX_DIFFERENCE for why."""
+
 MAX_DIFFERENCE: dict[Task, float] = {
     "embedding": 0.02,
     "classification": 0.5,
     "reranking": 0.5,
     "token-classification": 0.5,
 }
-"""Integer sums are the same on every CPU; float steps between differ in the last bit and may move a rounding."""
+"""Integer sums are the same on every CPU; float steps between differ in the last bit and may move a rounding. One
+moved rounding moves others: changing LayerNorm's weights by one unit in the last place moves a sentence as far."""
 
 
 def golden_vectors(model: TextModel, task: Task) -> Golden:

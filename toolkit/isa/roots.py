@@ -1,0 +1,37 @@
+"""The root filesystems that emulation runs in: those of edgequant's images, made once and kept in the user's cache."""
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+
+from toolkit.image.lock import SHIPPED
+from toolkit.image.platforms import PLATFORMS
+from toolkit.image.rootfs import Sources, make_rootfs
+from toolkit.isa.front import into_place
+from toolkit.progress import Track, silent
+
+
+def root_path(architecture: str, cache: Path) -> Path:
+    """Return where the root filesystem lies: named by the wheels that an image gets."""
+    return cache / "roots" / f"{architecture}-{hashlib.sha256(SHIPPED.read_bytes()).hexdigest()[:12]}"
+
+
+def root_for(architecture: str, cache: Path, track: Track = silent) -> Path:
+    """Return an architecture's root filesystem, as an image has it; fetched and made where the cache lacks it.
+
+    Raises EdgequantError or UsageError if apt or pip is missing or gives nothing.
+    """
+    root = root_path(architecture, cache)
+    if not root.is_dir():
+        root.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{root.name}.partial-", dir=root.parent))
+        try:
+            platform = next(each for each in PLATFORMS.values() if each.target == architecture)
+            for each in track([platform], f"fetch {platform.name}'s root filesystem", 1):
+                make_rootfs(each, Sources(cache / "image"), beside)
+            beside.chmod(0o755)
+            into_place(beside, root)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    return root
