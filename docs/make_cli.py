@@ -13,6 +13,7 @@ COMMANDS = (
     "embed",
     "classify",
     "verify",
+    "report",
     "inspect",
     "targets",
     "sets",

@@ -87,14 +87,15 @@ def _manifest(content: Content, files: Mapping[str, FileInfo]) -> Manifest:
         multi_label=source.multi_label,
         target=TargetInfo(recipe.name, recipe.cpu.architecture, recipe.cpu.requires),
         session=recipe.runtime.session_info(),
-        provenance=_provenance(content),
+        provenance=provenance(content),
         gate=content.report.summary(),
         golden=content.golden,
         files=files,
     )
 
 
-def _provenance(content: Content) -> dict[str, object]:
+def provenance(content: Content) -> dict[str, object]:
+    """Return where a bundle comes from: model, recipe, data and versions."""
     return {
         "built_by": f"edgequant {toolkit.__version__}",
         "graph_from": content.source.built_by,

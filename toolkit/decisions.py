@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from toolkit.errors import BundleError
 from toolkit.numerics.weights import pair_bound_holds
 from toolkit.plan import EmbeddingPlan, LinearPlan, QuantPlan
 
@@ -26,6 +28,19 @@ def decisions(plan: QuantPlan) -> dict[str, Any]:
 def to_json(found: Mapping[str, Any]) -> bytes:
     """Return the file's bytes."""
     return (json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return the decisions of the bundle in a folder; BundleError where there are none that can be read."""
+    path = folder / FILE_NAME
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        hint = "edgequant verify BUNDLE tells whether its files are whole"
+        raise BundleError("the bundle's decisions cannot be read", where=path, got=error, hint=hint) from None
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        raise BundleError("the bundle's decisions are of another schema", where=path, expected=SCHEMA)
+    return found
 
 
 def _linear(plan: LinearPlan) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from toolkit.runtime.unpack_command import WHAT
 COMMANDS = {
     "quantize": ("turn a float model into a gated int8 bundle for one target CPU", "quantize"),
     "verify": (commands.VERIFY, "verify"),
+    "report": ("render the gate's report of a bundle or a file: a page, JUnit XML, markdown, annotations", "render"),
     "inspect": ("show what was decided for every tensor of a bundle, and why", "inspect"),
     "targets": ("list the target CPUs, or explain one recipe", "targets"),
     "sets": ("list the calibration and evaluation sets that are shipped", "sets"),

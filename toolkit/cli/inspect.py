@@ -1,14 +1,12 @@
 """``edgequant inspect``: what was decided for every tensor of a bundle, its SQNR, and why one stayed float."""
 
-import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
 from toolkit import decisions
 from toolkit.cli import terminal
-from toolkit.errors import BundleError
-from toolkit.runtime.bundle import Bundle, open_bundle
+from toolkit.runtime.bundle import open_bundle
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -20,7 +18,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Show the decisions."""
     bundle = open_bundle(args.bundle)
-    found = _read(bundle)
+    found = decisions.read(bundle.folder)
     if args.json:
         terminal.print_json(found)
         return 0
@@ -39,18 +37,6 @@ def run(args: Namespace) -> int:
     terminal.print_table(tables)
     terminal.out().print("\n".join(["", *_sentences(found)]), soft_wrap=True, markup=False)
     return 0
-
-
-def _read(bundle: Bundle) -> dict[str, Any]:
-    path = bundle.folder / decisions.FILE_NAME
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        hint = "edgequant verify BUNDLE tells whether its files are whole"
-        raise BundleError("the bundle's decisions cannot be read", where=path, got=error, hint=hint) from None
-    if not isinstance(found, dict) or found.get("schema") != decisions.SCHEMA:
-        raise BundleError("the bundle's decisions are of another schema", where=path, expected=decisions.SCHEMA)
-    return found
 
 
 def _shape(item: dict[str, Any]) -> str:

@@ -9,13 +9,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, get_args
 
-from toolkit import archive, speed
+from toolkit import archive, bundle, speed
 from toolkit import quantize as job
 from toolkit.atomic import refuse_existing
-from toolkit.cli import terminal
+from toolkit.cli import outputs, terminal
 from toolkit.cli.report import DECISION_HELP, gate_table
+from toolkit.decisions import decisions
 from toolkit.errors import DataError, GateError, UsageError
 from toolkit.gate import require_labels, require_tags
+from toolkit.report.page import Page, layers, provenance
+from toolkit.report.parts import parts
 from toolkit.runtime import cpu
 from toolkit.runtime.manifest import Task
 from toolkit.runtime.options import positive
@@ -57,6 +60,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--threads", type=positive, metavar="N", help="threads (default: all of this process)")
     _add_data(parser)
     _add_model(parser)
+    outputs.configure(parser)
 
 
 def _add_data(parser: ArgumentParser) -> None:
@@ -87,6 +91,7 @@ def _add_model(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Quantize, judge, write and report; exit 3 if the gate failed."""
     signal.signal(signal.SIGTERM, _terminate)
+    outputs.check(args)
     recipe = load_recipe(args.target)
     if args.model == "":
         raise UsageError("the name of the model is empty", hint=f"leave it out to take {DEMO_NAME}")
@@ -101,6 +106,8 @@ def run(args: Namespace) -> int:
     calibration, evaluation = _samples(args, source)
     made = job.quantize(job.Job(source, recipe, calibration, evaluation, args.threads, args.decision), terminal.track)
     speeds = () if args.no_speed else _time(made)
+    if outputs.wanted(args):
+        outputs.write(args, _page(made, speeds))
     try:
         folder = job.write(made, out, replace=args.force, keep_rejected=args.keep_rejected)
     except GateError:
@@ -154,6 +161,18 @@ def _time(made: job.Quantized) -> tuple[speed.Speed, ...]:
     by_token = source.task == "token-classification"
     models = (made.fp32, content.model)
     return speed.compare(models, made.info, session, source.max_length, terminal.track, by_token=by_token)
+
+
+def _page(made: job.Quantized, speeds: tuple[speed.Speed, ...]) -> Page:
+    content = made.content
+    return Page(
+        report=made.report,
+        target=content.recipe.name,
+        layers=layers(decisions(content.plan)),
+        parts=parts(made.fp32, content.model),
+        speeds=speeds,
+        provenance=provenance(bundle.provenance(content)),
+    )
 
 
 def _archive(folder: Path, compression: archive.Compression | None) -> Path | None:

@@ -1,0 +1,77 @@
+"""`edgequant report`: a stored report, of a bundle or of a file that --json wrote, in the forms that people read."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from pathlib import Path
+
+from toolkit import decisions
+from toolkit.cli import outputs, terminal
+from toolkit.cli.report import gate_table
+from toolkit.errors import BundleError, UsageError
+from toolkit.gate.reading import read_report
+from toolkit.report.page import Page, layers, provenance
+from toolkit.report.parts import parts
+from toolkit.report.schema import SCHEMA
+from toolkit.runtime.bundle import open_bundle
+from toolkit.runtime.strict import parse, read
+from toolkit.speed import Speed
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "source",
+        metavar="REPORT.json|BUNDLE",
+        nargs="?",
+        type=Path,
+        help="what --json of `edgequant gate` or `quantize` printed, or a bundle's folder",
+    )
+    parser.add_argument("--schema", action="store_true", help="print the JSON Schema of the gate's report instead")
+    outputs.configure(parser)
+
+
+def run(args: Namespace) -> int:
+    """Render; exit 0 whatever the report says."""
+    if args.schema:
+        print(SCHEMA, end="")
+        return 0
+    if args.source is None:
+        raise UsageError("no report is named", expected="REPORT.json or BUNDLE")
+    outputs.check(args)
+    page = bundle_page(args.source) if args.source.is_dir() else stored_page(args.source)
+    if outputs.wanted(args):
+        outputs.write(args, page)
+    else:
+        terminal.print_table(gate_table(page.report, page.title))
+    return 0
+
+
+def bundle_page(folder: Path) -> Page:
+    """Return what a bundle holds of its own gate: no texts, but all layers."""
+    bundle = open_bundle(folder)
+    manifest = bundle.manifest
+    model = folder / manifest.model.file
+    try:
+        data = model.read_bytes()
+    except OSError as error:
+        raise BundleError("the bundle's model cannot be read", where=model, got=error.strerror) from None
+    return Page(
+        report=read_report(manifest.gate, bundle.folder / "manifest.json: gate"),
+        target=manifest.target.name,
+        layers=layers(decisions.read(folder)),
+        parts=parts(None, data),
+        provenance=provenance(manifest.provenance),
+    )
+
+
+def stored_page(path: Path) -> Page:
+    """Return what a file holds: the gate's report, alone or beside what else ``quantize`` printed."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError("the report cannot be read", where=path, got=error.strerror) from None
+    value = parse(data, path)
+    if not isinstance(value, Mapping) or "gate" not in value:
+        return Page(read_report(value, path))
+    speeds = value.get("speed") or []
+    return Page(read_report(value["gate"], path), speeds=tuple(read(Speed, item, path) for item in speeds))
