@@ -20,6 +20,13 @@ COMMANDS = (
     "keygen",
     "sign",
     "unpack",
+    "image",
+    "image build",
+    "image inspect",
+    "image verify",
+    "image unpack",
+    "image push",
+    "image lock",
     "doctor",
 )
 PATH = Path(__file__).parent / "cli.md"

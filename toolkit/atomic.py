@@ -9,18 +9,23 @@ from pathlib import Path
 
 from toolkit.errors import UsageError
 
+BUNDLE_MARK = "manifest.json"
 
-def refuse_existing(out: Path, *, replace: bool) -> None:
-    """Raise UsageError where ``out`` exists and may not be replaced, is no edgequant output, or can never be."""
+
+def refuse_existing(out: Path, *, replace: bool, mark: str = BUNDLE_MARK) -> None:
+    """Raise UsageError where ``out`` exists and may not be replaced, is no edgequant output, or can never be.
+
+    ``mark`` is the file by which a folder shows that it is such an output.
+    """
     if not os.path.lexists(out):
         _require_folder(out)
         return
     if not replace:
         raise UsageError("the output exists", where=out, hint="choose another name, or say --force to replace it")
     empty = out.is_dir() and not any(out.iterdir())
-    if not empty and not (out / "manifest.json").is_file():
+    if not empty and not (out / mark).is_file():
         raise UsageError(
-            "the output is not a bundle that --force may replace",
+            f"the output is not {'a bundle' if mark == BUNDLE_MARK else 'an image'} that --force may replace",
             where=out,
             hint="choose another name, or remove it yourself",
         )
@@ -37,7 +42,7 @@ def whole_folder(out: Path, *, replace: bool) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_tree(out: Path, *, replace: bool) -> Iterator[Path]:
+def whole_tree(out: Path, *, replace: bool, mark: str = BUNDLE_MARK) -> Iterator[Path]:
     """Do as ``whole_folder``, for folders in folders and links: what lies inside keeps its modes."""
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
@@ -45,7 +50,7 @@ def whole_tree(out: Path, *, replace: bool) -> Iterator[Path]:
         yield beside
         beside.chmod(0o755)
         sync(beside)
-        refuse_existing(out, replace=replace)
+        refuse_existing(out, replace=replace, mark=mark)
         _rename(beside, out)
         sync(out.parent)
     finally:

@@ -10,6 +10,7 @@ __all__ = [
     "DataError",
     "EdgequantError",
     "GateError",
+    "ImageError",
     "MissingExtraError",
     "ModelError",
     "NumericsError",
@@ -41,6 +42,10 @@ class ModelError(EdgequantError):
 
 class NumericsError(EdgequantError):
     """NaN or infinity in a weight or an activation."""
+
+
+class ImageError(EdgequantError):
+    """An image is incomplete or altered, or its parts do not fit together."""
 
 
 class GateError(EdgequantError):

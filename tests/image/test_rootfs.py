@@ -1,5 +1,6 @@
 """The root filesystems of both platforms: what is in them, and that this machine's own runs."""
 
+import json
 import os
 import subprocess
 from dataclasses import replace
@@ -7,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.image.conftest import HERE
+from toolkit import cli
 from toolkit.errors import EdgequantError
 from toolkit.image import elf, prune
 from toolkit.image.lock import make_lock
@@ -127,3 +129,12 @@ def test_platforms_are_named_as_oci_names_them():
 )
 def test_what_of_a_package_stays(path, place):
     assert prune.deb_path(path) == place
+
+
+def test_a_lock_is_written_and_obeyed(tmp_path, sources, capsys):
+    lock = tmp_path / "deep/lock.json"
+    assert cli.main(["image", "lock", "--platform", "linux/arm64", "-o", str(lock), "--cache", str(sources.cache)]) == 0
+    assert "parts ->" in capsys.readouterr().err
+    found = json.loads(lock.read_text(encoding="utf-8"))["parts"]
+    assert {part["architecture"] for part in found} == {ARM64.architecture} != {AMD64.architecture}
+    assert {"numpy", "libc6", "python3.11-minimal"} <= {part["name"] for part in found}

@@ -21,13 +21,18 @@ COMMANDS = {
     "keygen": ("make a pair of keys: one signs, the other tells on a device who signed", "keygen"),
     "sign": ("sign a bundle with a private key", "sign"),
     "unpack": (WHAT, "unpack"),
+    "image": ("build, inspect, verify, unpack and push OCI images of bundles, without a daemon", "image"),
     "doctor": ("tell what this CPU is, which target suits it and what is missing", "doctor"),
 }
+# What `edgequant image` does with an image; without one of these words it builds.
+IMAGE_ACTIONS = ("build", "inspect", "verify", "unpack", "push", "lock")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 fine, 1 failure, 2 usage or recipe, 3 gate failed."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["image"] and not {*arguments[1:2]} <= {*IMAGE_ACTIONS, "-h", "--help"}:
+        arguments.insert(1, "build")
     parser = argparse.ArgumentParser(
         prog="edgequant",
         description="Float text models in, statically calibrated and accuracy-gated int8 bundles out.",

@@ -45,9 +45,7 @@ def drop_unneeded(root: Path, platform: Platform) -> None:
     found = {path: binary for path in _files(root) if (binary := read_binary(path))}
     wrong = next((path for path, binary in found.items() if binary.machine != platform.elf), None)
     if wrong:
-        raise EdgequantError(
-            "a binary is not for the image's platform", where=wrong, got=found[wrong].machine, expected=platform.elf
-        )
+        raise _wrong(wrong, found[wrong], platform)
     todo = [path for path in found if path.parent != system]
     bundled = {path.name for path in todo}
     kept: set[Path] = set()
@@ -63,6 +61,23 @@ def drop_unneeded(root: Path, platform: Platform) -> None:
     for path in sorted(system.iterdir()):
         if _resolved(path) not in kept:
             path.unlink()
+
+
+def require_libraries(root: Path, library: Path, platform: Platform) -> None:
+    """Raise EdgequantError where a binary under ``library`` asks for what no folder of the root filesystem has."""
+    present = {path.name for path in root.rglob("*.so*")}
+    for path in _files(library):
+        binary = read_binary(path)
+        if binary and binary.machine != platform.elf:
+            raise _wrong(path, binary, platform)
+        missing = sorted(set(binary.needed) - present) if binary else []
+        if missing:
+            raise EdgequantError(f"the base lacks the library {missing[0]}", where=path.relative_to(root))
+
+
+def _wrong(path: Path, binary: Binary, platform: Platform) -> EdgequantError:
+    what = "a binary is not for the image's platform"
+    return EdgequantError(what, where=path, got=binary.machine, expected=platform.elf)
 
 
 def _files(root: Path) -> Iterator[Path]:

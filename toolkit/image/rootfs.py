@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -62,14 +62,24 @@ def choose_parts(platform: Platform, sources: Sources) -> Parts:
     """
     store = sources.store
     packages = debs.locked(sources.lock, platform, store) if sources.lock else debs.newest(platform, store)
+    python = python_of(packages, platform, sources.lock)
+    return Parts(platform, python, packages, choose_wheels(platform, python, sources))
+
+
+def python_of(packages: Sequence[Part], platform: Platform, lock: Lock | None = None) -> str:
+    """Return the version of the one Python among the packages; EdgequantError where there is none."""
     found = [part.name for part in packages if part.name.startswith("python3.")]
     if len(found) != 1:
-        where = sources.lock.where if sources.lock else ""
+        where = lock.where if lock else ""
         expected = f"one python3.N-minimal for {platform.name}"
         raise EdgequantError("the packages do not hold one Python", where=where, got=found or "none", expected=expected)
-    python = found[0].removeprefix("python").removesuffix("-minimal")
+    return found[0].removeprefix("python").removesuffix("-minimal")
+
+
+def choose_wheels(platform: Platform, python: str, sources: Sources) -> tuple[Part, ...]:
+    """Return the wheels of one platform for a version of Python, as the lock or the shipped one says."""
     lock = sources.lock or read_lock(SHIPPED)
-    return Parts(platform, python, packages, wheels.locked(lock, platform, python, store, sources.wheelhouse))
+    return wheels.locked(lock, platform, python, sources.store, sources.wheelhouse)
 
 
 def make_system(parts: Parts, store: Store, root: Path) -> None:
@@ -88,10 +98,10 @@ def make_system(parts: Parts, store: Store, root: Path) -> None:
     _drop_dangling(root)
 
 
-def make_runtime(parts: Parts, store: Store, root: Path, *, slim: bool = False) -> None:
-    """Unpack the wheels and copy edgequant's runtime into ``root/opt/edgequant``."""
+def make_runtime(parts: Sequence[Part], store: Store, root: Path, *, slim: bool = False) -> None:
+    """Unpack wheels and copy edgequant's runtime into ``root/opt/edgequant``."""
     library = root / LIBRARY
-    for part in parts.wheels:
+    for part in parts:
         if not (slim and part.name == wheels.NUMPY):
             _unpack_wheel(_stored(part, store), part, library, slim=slim)
     package = Path(toolkit.__file__).parent
@@ -105,7 +115,7 @@ def make_rootfs(platform: Platform, sources: Sources, root: Path, *, slim: bool 
     """Fill the empty folder ``root`` with one platform's whole root filesystem, bundles aside; return its parts."""
     parts = choose_parts(platform, sources)
     make_system(parts, sources.store, root)
-    make_runtime(parts, sources.store, root, slim=slim)
+    make_runtime(parts.wheels, sources.store, root, slim=slim)
     drop_unneeded(root, platform)
     return parts
 
