@@ -7,7 +7,8 @@ from toolkit.gate import GateReport, Interval, Outcome, Slice, Trend, Verdict, d
 
 State = Literal["pass", "fail", "undecided"]
 TIMES_100 = ("spearman", "accuracy", "macro_f1", "entity_f1", "label_flips")
-_BOOKKEEPING = ("non_finite_rows", "size_ratio")
+COUNTS = ("non_finite_rows", "other_tokens")
+_BOOKKEEPING = (*COUNTS, "size_ratio")
 STATES = {"pass": "passed", "fail": "failed", "undecided": "cannot decide"}
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 MARKS = {"pass": "✓", "fail": "✗", "undecided": "?", "not measured": DASH, "no limit": ""}
@@ -48,7 +49,7 @@ def number(metric: str, value: float | None) -> str:
         return ""
     if metric in TIMES_100:
         return f"{100 * value:.2f}"
-    return f"{value:.0f}" if metric == "non_finite_rows" else f"{value:.4f}"
+    return f"{value:.0f}" if metric in COUNTS else f"{value:.4f}"
 
 
 def signed(metric: str, value: float) -> str:

@@ -102,7 +102,7 @@ def _used(verdict: Verdict, trend: Trend | None) -> Used | None:
 def _ends(verdict: Verdict) -> tuple[float, float] | None:
     """Return the value of a perfect int8 model and the worst one that the limit lets pass, or None without such."""
     bounds, fp32 = verdict.limit, verdict.fp32
-    if verdict.metric in ("non_finite_rows", "size_ratio"):  # no loss of accuracy
+    if verdict.metric in (*words.COUNTS, "size_ratio"):  # no loss of accuracy
         return None
     if fp32 is not None:
         floors = [bounds["min"]] if "min" in bounds else []
