@@ -7,11 +7,10 @@ import pytest
 
 from tests.isa.emulator import EMULATOR, emulated_or_skip
 from tests.runtime.tiny import TEXTS, Parts, text_model
-from toolkit.errors import EdgequantError
 from toolkit.isa.cpu_models import cpu_model
-from toolkit.isa.emulated import shown_kinds, traced
 from toolkit.isa.place import bundle_outputs, run
 from toolkit.isa.roots import root_path
+from toolkit.isa.trace import shown_kinds, traced
 from toolkit.runtime.bundle import open_bundle
 
 FEATURES = """
@@ -46,11 +45,6 @@ def test_the_runtime_answers_on_a_cortex_a72(tmp_path):
     assert np.allclose(got, text_model().raw(TEXTS), atol=1e-6)
     assert "load, store" in shown
     assert not shown & {"udot", "sdot", "ummla"}
-
-
-def test_a_log_that_is_not_there_is_told(tmp_path):
-    with pytest.raises(EdgequantError, match="QEMU wrote no log"):
-        shown_kinds(tmp_path / "none", cpu_model("cortex-a72"))
 
 
 def test_the_root_is_kept_for_the_next_run():

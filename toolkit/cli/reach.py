@@ -3,21 +3,19 @@
 import os
 from pathlib import Path
 
-from toolkit.errors import EdgequantError
+from toolkit.cli import terminal
 from toolkit.isa.choose import Reach
-from toolkit.isa.place import Place
+from toolkit.isa.cpu_models import cpu_model
+from toolkit.isa.emulated import Emulator, emulated
 
 
-def reach() -> Reach:
-    """Return the cache folder (XDG) and the emulator."""
-    return Reach(cache_folder(), _emulate)
+def reach(qemu: Path | None = None) -> Reach:
+    """Return the cache folder (XDG) and the emulator; ``qemu`` is a folder of QEMU's programs."""
+    emulator = Emulator(cache_folder(), qemu, terminal.track)
+    return Reach(emulator.cache, lambda name: emulated(cpu_model(name), emulator))
 
 
 def cache_folder() -> Path:
     """Return edgequant's folder in the user's cache: https://specifications.freedesktop.org/basedir-spec/latest/."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "edgequant"
-
-
-def _emulate(cpu_model: str) -> Place:
-    raise EdgequantError(f"the CPU model {cpu_model} cannot be emulated by this version of edgequant")

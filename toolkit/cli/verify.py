@@ -3,13 +3,14 @@
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
+from toolkit.cli.emulation import add_qemu
 from toolkit.errors import MissingExtraError, UsageError
 from toolkit.runtime import commands
 
 if TYPE_CHECKING:
     from toolkit.isa.check import IsaReport
 
-TOLD = ("kernels", "golden vectors")  # the rest, files and digests, is the same in every place
+TOLD = ("kernels", "instructions", "golden vectors")  # the rest, files and digests, is the same in every place
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -22,6 +23,7 @@ def configure(parser: ArgumentParser) -> None:
         help="run it on these kernels here, and prove that they ran: avx2, vnni, neon, dotprod, i8mm, a CPU model of "
         "QEMU, or target (those of the bundle's recipe); may be given more than once",
     )
+    add_qemu(parser)
 
 
 def run(args: Namespace) -> int:
@@ -56,7 +58,7 @@ def _check(args: Namespace) -> "IsaReport":
     bundle = open_bundle(args.bundle)
     if args.key is not None:
         verify_signature(bundle.folder, args.key.read_bytes())
-    chosen = places(names, verify_of(bundle.manifest), reach())
+    chosen = places(names, verify_of(bundle.manifest), reach(args.qemu))
     return check_places(bundle, chosen, args.threads or 1, track=terminal.track)
 
 

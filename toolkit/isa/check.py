@@ -8,6 +8,7 @@ from toolkit.isa.choose import SATURATING
 from toolkit.isa.pair_bound import check_pair_bound
 from toolkit.isa.place import TIMEOUT, How, Place, verify_there
 from toolkit.isa.probe import Proof, prove
+from toolkit.isa.trace import check_instructions, traced
 from toolkit.progress import Track, silent
 from toolkit.runtime.bundle import Bundle
 from toolkit.runtime.verification import Check
@@ -64,11 +65,21 @@ def check_places(
 
 
 def _check(bundle: Bundle, place: Place, threads: int, timeout: float) -> PlaceReport:
-    proof, kernels = prove_kernels(place, timeout)
+    proof, kernels = _prove(place, timeout)
     report = verify_there(place, bundle.folder, threads=threads, timeout=timeout)
     theirs = [Check(str(item["name"]), item["ok"] is True, str(item["detail"])) for item in report["checks"]]
     kept = tuple(check for check in theirs if check.name != _CPU)
-    return PlaceReport(place.isa, place.how, place.detail, proof, (kernels, *kept))
+    return PlaceReport(place.isa, place.how, place.detail, proof, (*kernels, *kept))
+
+
+def _prove(place: Place, timeout: float) -> tuple[Proof | None, tuple[Check, ...]]:
+    """Run the probes; under emulation, look too at which instructions they came to."""
+    if place.how != "emulated":
+        proof, kernels = prove_kernels(place, timeout)
+        return proof, (kernels,)
+    with traced(place) as (there, log):
+        proof, kernels = prove_kernels(there, timeout)
+        return proof, (kernels, check_instructions(log, place)) if proof else (kernels,)
 
 
 def prove_kernels(place: Place, timeout: float = TIMEOUT) -> tuple[Proof | None, Check]:

@@ -3,18 +3,14 @@
 Neither root nor binfmt_misc nor chroot is needed: QEMU starts the root filesystem's own Python.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from toolkit.errors import EdgequantError
 from toolkit.image.rootfs import LIBRARY
 from toolkit.isa import qemu
 from toolkit.isa.cpu_models import CpuModel
 from toolkit.isa.front import TOOLKIT, make_front
-from toolkit.isa.instructions import translated
 from toolkit.isa.place import Place
 from toolkit.isa.roots import root_for
 from toolkit.progress import Track, silent
@@ -59,24 +55,7 @@ def emulated(model: CpuModel, emulator: Emulator, *, plugins: bool = False) -> P
         "PYTHONHOME": str(front / "usr"),
         "PYTHONPATH": f"{front / TOOLKIT}:{front / LIBRARY}",
     }
-    return Place(model.name, "emulated", command, env, f"{build} -cpu {model.qemu}")
-
-
-@contextmanager
-def traced(place: Place) -> Iterator[tuple[Place, Path]]:
-    """Yield an emulated place whose programs write a log of what QEMU translates, and the log's path."""
-    with TemporaryDirectory(prefix="edgequant-trace-") as folder:
-        log = Path(folder) / "in_asm"
-        command = (place.python[0], "-d", "in_asm", "-D", str(log), *place.python[1:])
-        yield replace(place, python=command), log
-
-
-def shown_kinds(log: Path, model: CpuModel) -> frozenset[str]:
-    """Return the kinds of instructions in a log; EdgequantError if QEMU wrote none."""
-    found = translated(log, model.architecture) if log.is_file() else frozenset()
-    if not found:
-        raise EdgequantError("QEMU wrote no log of what it translated", where=log, expected="option -d in_asm")
-    return found
+    return Place(model.name, "emulated", command, env, f"{build} -cpu {model.qemu}", model.family)
 
 
 def _python(front: Path) -> Path:
