@@ -19,6 +19,7 @@ COMMANDS = (
     "sets",
     "keygen",
     "sign",
+    "kit",
     "unpack",
     "image",
     "image build",

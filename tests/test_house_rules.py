@@ -21,6 +21,7 @@ STAGES = (
     "archive",
     "trust",
     "image",
+    "kit",
     "numerics",
     "isa",
     "samples",

@@ -10,6 +10,7 @@ from typing import IO, Literal, cast
 import zstandard
 
 from toolkit.atomic import whole_file
+from toolkit.errors import UsageError
 from toolkit.runtime.manifest import OWN_FILES
 
 Compression = Literal["gz", "zst"]
@@ -29,13 +30,33 @@ def write_archive(bundle: Path, out: Path, compression: Compression) -> None:
         whole_file(out) as beside,
         beside.open("wb") as raw,
         _compressed(raw, compression) as packed,
-        tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
+        write_bundle_tar(bundle, packed)
+
+
+def write_bundle_tar(bundle: Path, out: IO[bytes]) -> None:
+    """Write the bundle's folder as a tar that is not compressed."""
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for path in sorted(bundle.iterdir(), key=_order):
-            entry = tarfile.TarInfo(path.name)
-            entry.size, entry.mode = path.stat().st_size, 0o644
-            with path.open("rb") as content:
-                tar.addfile(entry, content)
+            add(tar, path, path.name)
+
+
+def add(tar: tarfile.TarFile, path: Path, name: str, epoch: int = 0) -> None:
+    """Add a file, a folder or a link: owned by root, of mode 755 or 644, with ``epoch`` (seconds) for its time."""
+    entry = tarfile.TarInfo(name)
+    entry.mtime = epoch
+    if path.is_symlink():
+        entry.type, entry.linkname, entry.mode = tarfile.SYMTYPE, str(path.readlink()), 0o777
+        tar.addfile(entry)
+    elif path.is_dir():
+        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+        tar.addfile(entry)
+    elif path.is_file():
+        entry.size, entry.mode = path.stat().st_size, 0o755 if path.stat().st_mode & 0o111 else 0o644
+        with path.open("rb") as content:
+            tar.addfile(entry, content)
+    else:
+        raise UsageError("an archive holds files, folders and links only", where=path)
 
 
 def _order(path: Path) -> tuple[bool, str]:

@@ -20,6 +20,7 @@ COMMANDS = {
     "sets": ("list the calibration and evaluation sets that are shipped", "sets"),
     "keygen": ("make a pair of keys: one signs, the other tells on a device who signed", "keygen"),
     "sign": ("sign a bundle with a private key", "sign"),
+    "kit": ("write one archive for a host without the internet: bundles, runtime, install script", "kit"),
     "unpack": (WHAT, "unpack"),
     "image": ("build, inspect, verify, unpack and push OCI images of bundles, without a daemon", "image"),
     "doctor": ("tell what this CPU is, which target suits it and what is missing", "doctor"),

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from toolkit.atomic import whole_file
 from toolkit.errors import BundleError, UsageError
-from toolkit.runtime.bundle import open_bundle
+from toolkit.runtime.bundle import Bundle, open_bundle
 from toolkit.runtime.manifest import FILE_NAME, SIGNATURE
 from toolkit.runtime.signature import SCHEMA, Signature, key_name, statement
 from toolkit.runtime.verification import check_files
@@ -71,12 +71,19 @@ def sign(kind: str, data: bytes, key: Ed25519PrivateKey) -> bytes:
     return (json.dumps(asdict(Signature(SCHEMA, "ed25519", key_name(public), said, made)), indent=2) + "\n").encode()
 
 
+def open_whole(folder: Path) -> Bundle:
+    """Open a bundle; BundleError unless every file is what the manifest says."""
+    bundle = open_bundle(folder)
+    for check in check_files(bundle):
+        if not check.ok:
+            got, hint = f"{check.name}: {check.detail}", "edgequant verify BUNDLE tells more"
+            raise BundleError("the bundle is not whole", where=folder, got=got, hint=hint)
+    return bundle
+
+
 def sign_bundle(folder: Path, key: Ed25519PrivateKey) -> Path:
     """Sign a bundle whose files are what its manifest says; return the signature's file."""
-    for check in check_files(open_bundle(folder)):
-        if not check.ok:
-            what = "the bundle is not whole, so it was not signed"
-            raise BundleError(what, where=folder, got=f"{check.name}: {check.detail}", hint="edgequant verify BUNDLE")
+    open_whole(folder)
     with whole_file(folder / SIGNATURE) as beside:
         beside.write_bytes(sign("bundle", (folder / FILE_NAME).read_bytes(), key))
     return folder / SIGNATURE
