@@ -42,14 +42,14 @@ def write_bundle_tar(bundle: Path, out: IO[bytes]) -> None:
 
 
 def add(tar: tarfile.TarFile, path: Path, name: str, epoch: int = 0) -> None:
-    """Add a file, a folder or a link: owned by root, of mode 755 or 644, with ``epoch`` (seconds) for its time."""
+    """Add a file, a folder or a link: owned by root, of mode 755 or 644 (``tmp`` 1777), of time ``epoch``, in s."""
     entry = tarfile.TarInfo(name)
     entry.mtime = epoch
     if path.is_symlink():
         entry.type, entry.linkname, entry.mode = tarfile.SYMTYPE, str(path.readlink()), 0o777
         tar.addfile(entry)
     elif path.is_dir():
-        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+        entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
         tar.addfile(entry)
     elif path.is_file():
         entry.size, entry.mode = path.stat().st_size, 0o755 if path.stat().st_mode & 0o111 else 0o644

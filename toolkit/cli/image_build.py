@@ -97,7 +97,7 @@ def _order(args: Namespace) -> Order:
     lock = read_lock(args.lock) if args.lock else None
     return Order(
         bundles=placed,
-        sources=Sources(_cache(args), lock, args.wheelhouse),
+        sources=Sources(cache_folder(args), lock, args.wheelhouse),
         name=args.name or _default_name(next(iter(placed.values()))),
         settings=Settings(args.compression, _epoch()),
         slim=args.slim,
@@ -107,7 +107,7 @@ def _order(args: Namespace) -> Order:
 
 
 def _lock(args: Namespace) -> int:
-    store = Sources(_cache(args)).store
+    store = Sources(cache_folder(args)).store
     parts = []
     for platform in args.platform or tuple(PLATFORMS.values()):
         packages = debs.newest(platform, store)
@@ -119,7 +119,8 @@ def _lock(args: Namespace) -> int:
     return 0
 
 
-def _cache(args: Namespace) -> Path:
+def cache_folder(args: Namespace) -> Path:
+    """Return where downloads are kept: where it was said, or in the user's cache."""
     home = os.environ.get("XDG_CACHE_HOME")
     return args.cache or (Path(home) if home else Path.home() / ".cache") / "edgequant/image"
 

@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from toolkit.cli import terminal
+from toolkit.cli.image_build import cache_folder
 from toolkit.errors import UsageError
 from toolkit.image.lock import read_lock
 from toolkit.image.rootfs import Sources
@@ -45,7 +46,7 @@ def run(args: Namespace) -> int:
         raise UsageError("the output exists", where=args.out, hint="choose another name, or remove it yourself")
     key = load_private(args.key) if args.key else None
     architecture = open_bundle(args.bundles[0]).manifest.target.architecture
-    sources = Sources(args.cache or _cache(), read_lock(args.lock) if args.lock else None, args.wheelhouse)
+    sources = Sources(cache_folder(args), read_lock(args.lock) if args.lock else None, args.wheelhouse)
     with tempfile.TemporaryDirectory(prefix="edgequant-kit-") as folder:
         if args.wheels_only:
             runtime = wheels_runtime(architecture, sources, Path(folder), args.python)
@@ -59,7 +60,3 @@ def run(args: Namespace) -> int:
         said = f"{args.out}  {size / 1e6:.1f} MB, {'signed' if key else 'not signed'}\nrelease {digest}"
         terminal.out().print(said, soft_wrap=True, markup=False)
     return 0
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgequant/image"

@@ -45,6 +45,20 @@ def build_image(order: Order, layout: Path, track: Track = silent) -> str:
     return write_layout(layout, images, order.name, order.settings.epoch)
 
 
+def make_compiler(parts: rootfs.Parts, sources: rootfs.Sources, home: Path) -> Compiler | None:
+    """Make the folder ``home`` a root filesystem that compiles modules on this machine.
+
+    None where no Python of an image runs on this machine: modules then stay source.
+    """
+    here = next((one for one in PLATFORMS.values() if one.target == cpu.architecture()), None)
+    if here is None:
+        return None
+    home.mkdir()
+    chosen = parts if parts.platform == here else rootfs.choose_parts(here, sources)
+    rootfs.make_system(chosen, sources.store, home)
+    return Compiler(home, here)
+
+
 class _Builder:
     """One run: root filesystems in a scratch folder, layers in the layout; what was written once is shared."""
 
@@ -83,16 +97,10 @@ class _Builder:
         return base.layers, base.python
 
     def compile(self, parts: rootfs.Parts, root: Path) -> None:
-        here = next((one for one in PLATFORMS.values() if one.target == cpu.architecture()), None)
-        if here is None:  # no Python of the image runs on this machine: modules stay source
-            return
         if self.compiler is None:
-            home = self.scratch / "compiler"
-            home.mkdir()
-            chosen = parts if parts.platform == here else rootfs.choose_parts(here, self.order.sources)
-            rootfs.make_system(chosen, self.order.sources.store, home)
-            self.compiler = Compiler(home, here)
-        self.compiler.compile(root)
+            self.compiler = make_compiler(parts, self.order.sources, self.scratch / "compiler")
+        if self.compiler:
+            self.compiler.compile(root)
 
     def bundle(self, shipped: Shipped) -> Layer:
         """Write a bundle's layer, once for all platforms: its bytes depend on the bundle alone."""

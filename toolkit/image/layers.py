@@ -11,7 +11,7 @@ from typing import IO, Literal, cast
 
 import zstandard
 
-from toolkit.errors import UsageError
+from toolkit.archive import add
 
 Compression = Literal["gzip", "zstd"]
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
@@ -78,26 +78,9 @@ def write_layer(root: Path, paths: Iterable[Path], blobs: Path, settings: Settin
             plain = Digesting(compressed)
             with tarfile.open(fileobj=cast(IO[bytes], plain), mode="w", format=tarfile.PAX_FORMAT) as tar:
                 for name in sorted(str(name) for name in names):
-                    _add(tar, root / name, name, settings.epoch)
+                    add(tar, root / name, name, settings.epoch)
     partial.replace(blobs / packed.digest.removeprefix("sha256:"))
     return Layer(f"{LAYER_TYPE}+{settings.compression}", packed.digest, packed.size, plain.digest, created_by)
-
-
-def _add(tar: tarfile.TarFile, path: Path, name: str, epoch: int) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.mtime = epoch
-    if path.is_symlink():
-        entry.type, entry.linkname, entry.mode = tarfile.SYMTYPE, str(path.readlink()), 0o777
-        tar.addfile(entry)
-    elif path.is_dir():
-        entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
-        tar.addfile(entry)
-    elif path.is_file():
-        entry.size, entry.mode = path.stat().st_size, 0o755 if path.stat().st_mode & 0o111 else 0o644
-        with path.open("rb") as content:
-            tar.addfile(entry, content)
-    else:
-        raise UsageError("an image holds files, folders and links only", where=path)
 
 
 @contextmanager

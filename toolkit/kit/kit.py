@@ -2,7 +2,6 @@
 
 import gzip
 import hashlib
-import re
 import shutil
 import tarfile
 import tempfile
@@ -15,9 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from toolkit.archive import add, write_bundle_tar
 from toolkit.atomic import whole_file
 from toolkit.errors import UsageError
+from toolkit.image.bundles import Shipped, read_shipped
+from toolkit.image.store import file_digest
 from toolkit.paths import data_folder
 from toolkit.runtime.bundle import Bundle
-from toolkit.trust.signing import open_whole, sign
+from toolkit.trust.signing import sign
 
 FORMAT = 1
 SUMS = "SHA256SUMS"
@@ -42,7 +43,7 @@ def write_kit(out: Path, bundles: Sequence[Path], runtime: Runtime, key: Ed25519
 
     BundleError for a bundle that is not whole, UsageError for one of another architecture, or two of one name.
     """
-    named = _named([open_whole(bundle) for bundle in bundles], runtime)
+    named = _named([read_shipped(bundle) for bundle in bundles], runtime)
     with tempfile.TemporaryDirectory(prefix=".edgequant-kit-", dir=out.parent) as made:
         folder = Path(made)
         (folder / "bundles").mkdir()
@@ -52,7 +53,7 @@ def write_kit(out: Path, bundles: Sequence[Path], runtime: Runtime, key: Ed25519
         _write_tree(runtime.tree, folder / "runtime.tar")
         (folder / "kit.conf").write_text(_facts(runtime, list(named)), encoding="utf-8")
         _copy_data(folder)
-        sums = "".join(f"{_digest(folder / name)}  {name}\n" for name in _names(folder)).encode()
+        sums = "".join(f"{file_digest(folder / name)}  {name}\n" for name in _names(folder)).encode()
         (folder / SUMS).write_bytes(sums)
         if key:
             (folder / f"{SUMS}.sig").write_bytes(sign("kit", sums, key))
@@ -60,17 +61,16 @@ def write_kit(out: Path, bundles: Sequence[Path], runtime: Runtime, key: Ed25519
     return hashlib.sha256(sums).hexdigest()
 
 
-def _named(bundles: Sequence[Bundle], runtime: Runtime) -> dict[str, Bundle]:
+def _named(bundles: Sequence[Shipped], runtime: Runtime) -> dict[str, Bundle]:
     found: dict[str, Bundle] = {}
-    for bundle in bundles:
-        manifest = bundle.manifest
-        if manifest.target.architecture != runtime.architecture:
-            got, expected = manifest.target.architecture, runtime.architecture
-            raise UsageError("a kit is for one architecture", where=bundle.folder, got=got, expected=expected)
-        name = re.sub(r"[^A-Za-z0-9._]+", "-", f"{manifest.name}-{manifest.target.name}").strip("-.")
-        if name in found:
-            raise UsageError("two bundles of the kit have one name", where=bundle.folder, got=name)
-        found[name] = bundle
+    for one in bundles:
+        folder, target = one.bundle.folder, one.bundle.manifest.target
+        if target.architecture != runtime.architecture:
+            got, expected = target.architecture, runtime.architecture
+            raise UsageError("a kit is for one architecture", where=folder, got=got, expected=expected)
+        if one.name in found:
+            raise UsageError("two bundles of the kit have one name", where=folder, got=one.name)
+        found[one.name] = one.bundle
     return found
 
 
@@ -119,8 +119,3 @@ def _pack(folder: Path, out: Path) -> None:
 
 def _names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

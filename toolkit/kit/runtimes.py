@@ -1,27 +1,29 @@
 """The runtime that goes into a kit: a whole root filesystem, or the wheels alone for a host that has Python."""
 
+import tempfile
 from pathlib import Path
 
 from toolkit.errors import UsageError
-from toolkit.image import wheels
-from toolkit.image.lock import SHIPPED, read_lock
+from toolkit.image.building import make_compiler
 from toolkit.image.platforms import PLATFORMS, Platform
-from toolkit.image.rootfs import Parts, Sources, make_rootfs, make_runtime
+from toolkit.image.rootfs import Sources, choose_wheels, make_rootfs, make_runtime
 from toolkit.kit.kit import Runtime
 
 
 def whole_runtime(architecture: str, sources: Sources, tree: Path, *, slim: bool = False) -> Runtime:
     """Fill the empty folder ``tree`` with Python and all that it needs; ``slim`` leaves numpy out."""
-    make_rootfs(_platform(architecture), sources, tree, slim=slim)
+    parts = make_rootfs(_platform(architecture), sources, tree, slim=slim)
+    with tempfile.TemporaryDirectory(prefix="edgequant-kit-") as folder:
+        compiler = make_compiler(parts, sources, Path(folder) / "compiler")
+        if compiler:
+            compiler.compile(tree)
     return Runtime(tree, architecture)
 
 
 def wheels_runtime(architecture: str, sources: Sources, tree: Path, python: str) -> Runtime:
     """Fill the empty folder ``tree`` with what a host with Python ``python``, such as 3.11, needs beside it."""
     platform = _platform(architecture)
-    lock = sources.lock or read_lock(SHIPPED)
-    parts = wheels.locked(lock, platform, python, sources.store, sources.wheelhouse)
-    make_runtime(Parts(platform, python, (), parts), sources.store, tree)
+    make_runtime(choose_wheels(platform, python, sources), sources.store, tree)
     return Runtime(tree, architecture, python)
 
 
