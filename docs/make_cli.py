@@ -13,6 +13,8 @@ COMMANDS = (
     "embed",
     "classify",
     "verify",
+    "serve",
+    "health",
     "report",
     "inspect",
     "targets",

@@ -13,7 +13,12 @@ NOT_ON_THE_DEVICE = {"onnx", "onnx_ir", "onnxscript", "torch", "transformers", "
     "pydantic",
     "rich",
 }
-MODULES = [path.stem for path in sorted((ROOT / "toolkit/runtime").glob("*.py")) if path.stem != "__init__"]
+RUNTIME = ROOT / "toolkit/runtime"
+MODULES = [
+    ".".join(path.relative_to(RUNTIME).with_suffix("").parts)
+    for path in sorted(RUNTIME.rglob("*.py"))
+    if path.stem != "__init__"
+]
 
 
 def python(code: str, **env: str) -> str:

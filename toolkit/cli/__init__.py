@@ -8,6 +8,7 @@ from importlib import import_module
 import toolkit
 from toolkit.errors import MissingExtraError
 from toolkit.runtime import commands, failures, text_commands
+from toolkit.runtime.server.command import register_server
 from toolkit.runtime.unpack_command import WHAT
 
 # Command → (module, help). A module is imported when its command runs, so that a device needs no extra for the others.
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             except MissingExtraError as missing:  # its arguments are not known, so none of them can be called wrong
                 return failures.run_command(argparse.Namespace(run=_raising(missing)))
     text_commands.register(subparsers)
+    register_server(subparsers)
     return failures.run_command(parser.parse_args(arguments))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from toolkit.runtime.commands import register
 from toolkit.runtime.failures import run_command
+from toolkit.runtime.server.command import register_server
 from toolkit.runtime.unpack_command import register_unpack
 
 
@@ -14,6 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(prog="python -m toolkit.runtime", description="Run an edgequant bundle on this machine.")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     register(subparsers)
+    register_server(subparsers)
     register_unpack(subparsers)
     return run_command(parser.parse_args(argv))
 

@@ -81,13 +81,17 @@ def load(
     installed; ``library`` is the libonnxruntime.so that ``capi`` takes, by default the installed one.
     Presence and size of each file are checked here, digests and golden vectors by ``verify``.
     """
-    opened = open_bundle(bundle)
-    model = load_model(opened, host(threads, engine, library))
-    task, labels = opened.manifest.task, opened.manifest.labels
+    return load_opened(open_bundle(bundle), host(threads, engine, library))
+
+
+def load_opened(bundle: Bundle, chosen: Host) -> Embedder | Classifier | Reranker | TokenClassifier:
+    """Load a bundle whose manifest was read."""
+    model = load_model(bundle, chosen)
+    task, labels = bundle.manifest.task, bundle.manifest.labels
     if task == "embedding":
         return Embedder(model)
     if task == "reranking":
         return Reranker(model)
     if task == "token-classification":
         return TokenClassifier(model, labels)
-    return Classifier(model, labels, opened.manifest.multi_label)
+    return Classifier(model, labels, bundle.manifest.multi_label)

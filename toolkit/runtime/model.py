@@ -88,6 +88,10 @@ class TextModel:
             out += [rows[index] for index in range(len(window))]
         return encoded, out
 
+    def count_tokens(self, texts: Sequence[Text]) -> list[int]:
+        """Return how many tokens of each text the model reads, special ones included, padding not."""
+        return [len(text.ids) for text in self._tokenizer.encode(texts)]
+
     def flat(self, texts: Sequence[Text], *, by_token: bool) -> list[FloatArray]:
         """Return each text's numbers in one row, finite or not: ``[dimension]``, or that for each token in turn."""
         return [flat(rows) for rows in self.raw_tokens(texts)[1]] if by_token else list(self.raw(texts))

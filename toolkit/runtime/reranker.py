@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from toolkit.runtime.errors import BundleError, TextError, UsageError
 from toolkit.runtime.maths import falling, sigmoid
 from toolkit.runtime.model import TextModel
+from toolkit.runtime.tokenization import Text
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,16 @@ class Reranker:
         self.model = model
 
     def score(self, query: str, texts: Sequence[str], batch_size: int | None = None) -> list[float]:
-        """Return the score of each text, 0 to 1: the sigmoid of the model's one logit."""
+        """Return the score of each text, 0 to 1."""
         if not isinstance(query, str):
             raise TextError("the query is not a string", got=type(query).__name__)
         if isinstance(texts, str | bytes):
             raise TextError("texts are not a list of strings", got=type(texts).__name__, hint="wrap one text: [text]")
-        logits = self.model.run([(query, text) for text in texts], batch_size)
-        return [sigmoid(float(row[0])) for row in logits]
+        return self.score_pairs([(query, text) for text in texts], batch_size)
+
+    def score_pairs(self, pairs: Sequence[Text], batch_size: int | None = None) -> list[float]:
+        """Return the score of each pair of a query and a text, 0 to 1: the sigmoid of the model's one logit."""
+        return [sigmoid(float(row[0])) for row in self.model.run(pairs, batch_size)]
 
     def rank(self, query: str, texts: Sequence[str], top_k: int | None = None) -> list[Ranked]:
         """Return the texts by falling score, the best ``top_k`` or all; equal scores keep the order given."""

@@ -12,13 +12,21 @@ from toolkit.runtime.errors import BundleError
 T = TypeVar("T")
 
 _NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
-_JSON_NAMES = {**_NAMES, dict: "an object", list: "a list"}
+JSON_NAMES = {**_NAMES, dict: "an object", list: "a list"}
+
+
+def loads(data: bytes) -> object:
+    """Return the JSON value in ``data``; ValueError if it is not UTF-8 or JSON, holds NaN or a key twice.
+
+    RecursionError if it is nested very deeply.
+    """
+    return json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_twins)
 
 
 def parse(data: bytes, where: object) -> object:
     """Return the JSON value in ``data``; BundleError if it is not UTF-8 or JSON, or has a key twice."""
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_twins)
+        return loads(data)
     except UnicodeDecodeError as error:
         raise BundleError(
             "the file is not UTF-8", where=where, got=f"byte {error.start} is 0x{data[error.start]:02x}"
@@ -108,7 +116,7 @@ class _Reader:
 
     def refuse(self, key: str, value: object, expected: str) -> NoReturn:
         shown = repr(value) if isinstance(value, str | int | float) else ""
-        got = f"{shown[:80]} ({_JSON_NAMES[type(value)]})" if shown else _JSON_NAMES[type(value)]
+        got = f"{shown[:80]} ({JSON_NAMES[type(value)]})" if shown else JSON_NAMES[type(value)]
         what = f"wrong value for key {key!r}" if key else "wrong content"
         raise BundleError(what, where=self.where, got=got, expected=expected)
 

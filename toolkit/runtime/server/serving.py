@@ -1,0 +1,149 @@
+"""The server's life: models loaded, sockets opened, requests answered, and an orderly end on SIGTERM."""
+
+import asyncio
+import signal
+import socket
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import cast
+
+from toolkit.runtime.host import Host
+from toolkit.runtime.server import bundles
+from toolkit.runtime.server.application import Application
+from toolkit.runtime.server.batching import Batcher
+from toolkit.runtime.server.connection import Bodies, Connection
+from toolkit.runtime.server.endpoints import Served
+from toolkit.runtime.server.errors import RequestError
+from toolkit.runtime.server.limits import Limits
+from toolkit.runtime.server.log import log
+from toolkit.runtime.server.metrics import Metrics
+
+_GRACE = 0.1  # seconds in which requests that were on their way when the server was told to stop still come in
+_BACKLOG = 128
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is served, where and how; a ``unix`` socket's path stands for host and port.
+
+    ``public_key`` (PEM) must have signed each bundle; ``notify`` is systemd's socket, told when ready and stopping.
+    """
+
+    bundles: tuple[Path, ...]
+    address: str = "127.0.0.1"
+    port: int = 8080
+    unix: Path | None = None
+    limits: Limits = field(default_factory=Limits)
+    host: Host = field(default_factory=Host)
+    token: bytes | None = None
+    public_key: bytes | None = None
+    notify: str | None = None
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; return 0 when all that was accepted was answered, else 1."""
+    return asyncio.run(_Server(settings).run())
+
+
+class _Server:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.limits = settings.limits
+        self.metrics = Metrics()
+        self.bodies = Bodies(settings.limits.max_bodies)
+        self.stop = asyncio.Event()
+        self.open: dict[asyncio.Task[None], Connection] = {}
+
+    async def run(self) -> int:
+        started = monotonic()
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _loop, context: log("error", "failed", {"error": str(context["message"])}))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told_to_stop)
+        self.application = Application(self._load(), self.limits, self.metrics, self.settings.token)
+        listener = await self._listen()
+        seconds = round(monotonic() - started, 3)
+        log("info", "ready", {"address": _shown(listener), "models": len(self.application.models), "seconds": seconds})
+        self._notify("READY=1")
+        await self.stop.wait()
+        return await self._drain(listener)
+
+    def _load(self) -> list[Served]:
+        """Load what is chosen, after every file of all of it was checked."""
+        chosen = bundles.choose(bundles.find_bundles(self.settings.bundles))
+        for bundle in chosen:
+            bundles.check(bundle, self.settings.public_key)
+        served = []
+        for bundle in chosen:
+            engine, manifest = bundles.load_engine(bundle, self.settings.host, self.limits), bundle.manifest
+            batcher = Batcher(engine, self.limits, partial(self.metrics.ran, manifest.name))
+            self.metrics.add_model(manifest.name, manifest.task, manifest.target.name, partial(_depth, batcher))
+            served.append(Served(manifest, batcher))
+        return served
+
+    async def _listen(self) -> asyncio.Server:
+        settings = self.settings
+        if settings.unix is not None:
+            return await asyncio.start_unix_server(self._connected, settings.unix, backlog=_BACKLOG)
+        return await asyncio.start_server(self._connected, settings.address, settings.port, backlog=_BACKLOG)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = Connection((reader, writer), self.application, self.limits, self.bodies)
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        if len(self.open) >= self.limits.max_connections:
+            await connection.refuse(RequestError(503, "the server has too many connections", retry_after=1))
+            return
+        self.open[task] = connection
+        self.metrics.connections = len(self.open)
+        try:
+            await connection.serve()
+        finally:
+            del self.open[task]
+            self.metrics.connections = len(self.open)
+
+    def _told_to_stop(self) -> None:
+        if self.stop.is_set():
+            log("warning", "stopped", {"unanswered": len(self.open)})
+            raise SystemExit(1)
+        self.stop.set()
+
+    async def _drain(self, listener: asyncio.Server) -> int:
+        """Take no more connections, answer what has come, and end."""
+        log("info", "stopping", {"connections": len(self.open)})
+        self._notify("STOPPING=1")
+        self.application.draining = True
+        await asyncio.sleep(0)  # what the kernel has accepted already comes in with this turn of the loop
+        listener.close()
+        await asyncio.sleep(_GRACE)
+        for task, connection in list(self.open.items()):
+            if connection.idle:
+                task.cancel()
+        left = set(self.open)
+        if left:
+            _, left = await asyncio.wait(left, timeout=self.limits.drain_timeout)
+        for model in self.application.models.values():
+            model.batcher.close()
+        log("warning" if left else "info", "stopped", {"unanswered": len(left)})
+        return 1 if left else 0
+
+    def _notify(self, state: str) -> None:
+        """Tell systemd, if it is there: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html."""
+        name = self.settings.notify
+        if name:
+            with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.sendto(state.encode(), f"\0{name[1:]}" if name.startswith("@") else name)
+
+
+def _depth(batcher: Batcher) -> int:
+    return batcher.depth
+
+
+def _shown(listener: asyncio.Server) -> str:
+    name = listener.sockets[0].getsockname()
+    if isinstance(name, str):
+        return f"unix:{name}"
+    host = f"[{name[0]}]" if ":" in name[0] else name[0]
+    return f"http://{host}:{name[1]}"
