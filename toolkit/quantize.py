@@ -11,7 +11,7 @@ from toolkit.apply import apply
 from toolkit.bundle import Content, tokenizer_info, write_bundle
 from toolkit.errors import DataError
 from toolkit.feeds import equal_length_feeds
-from toolkit.gate import GateReport
+from toolkit.gate import GateReport, Proven
 from toolkit.golden import golden_vectors
 from toolkit.lower import lower
 from toolkit.observe import observe
@@ -35,6 +35,7 @@ class Job:
     evaluation: Samples
     threads: int | None = None
     decision: Decision | None = None  # None: as the recipe says
+    on: Proven | None = None  # where int8 is judged; None: on this CPU
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def quantize(job: Job, track: Track = silent) -> Quantized:
     int8 = ir.to_proto(decided[1]).SerializeToString()
     subject = source_subject(source, int8, recipe.runtime.session_info())
     rules = gate.Rules(job.decision or recipe.gate.decision, recipe.gate.confidence)
-    trial = gate.Trial(job.evaluation, recipe.gate.limits(source.task), rules, job.threads)
+    elsewhere = None if job.on is None else job.on.elsewhere(subject, job.threads, track)
+    trial = gate.Trial(job.evaluation, recipe.gate.limits(source.task), rules, job.threads, elsewhere)
     report = gate.compare(fp32, subject, trial, track)
     golden = golden_vectors(subject.loaded(job.threads), source.task)
     content = Content(source, recipe, job.calibration, job.evaluation, decided[0], int8, fp32.info, golden, report)

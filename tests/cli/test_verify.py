@@ -91,7 +91,7 @@ def test_damage_is_found(bundle, capsys, tmp_path):
     ("isa", "code", "said"),
     [
         ("avx2,,", 2, "error: a name after --isa is empty"),
-        ("avx3", 1, "error: the CPU model avx3 cannot be emulated"),
+        ("avx3", 2, "error: unknown CPU model 'avx3'"),
     ],
 )
 def test_names_that_are_none(bundle, capsys, isa, code, said):
@@ -116,3 +116,28 @@ def test_without_the_extra(bundle, capsys, monkeypatch):
         "error: `edgequant verify --isa` needs the package onnx, which is not installed",
         "  hint: pip install 'edgequant[quantize]'",
     ]
+
+
+@needs_avx2
+def test_the_gate_can_judge_on_the_targets_kernels(tmp_path, capsys):
+    place = workplace(tmp_path)
+    mine = place.write("mine.toml", recipe(target="x86-avx2"))
+    assert main(place.command("--on", "target", "--json", target=mine)) == 0
+    ran = json.loads(capsys.readouterr().out)["gate"]["place"]
+    assert (ran["isa"], ran["proof"].startswith(SATURATED)) == ("avx2", True)
+    assert main(place.command("--on", "target", "--force", target=mine)) == 0
+    out = capsys.readouterr().out
+    assert "int8 on avx2 (" in out
+    assert "edgequant verify" in out
+
+
+def test_the_gate_says_that_it_ran_on_this_cpu(tmp_path, capsys):
+    assert main(workplace(tmp_path).command()) == 0
+    assert "int8 on this CPU" in capsys.readouterr().out
+
+
+def test_a_place_to_judge_on_that_is_none(tmp_path, capsys):
+    place = workplace(tmp_path)
+    assert main(place.command("--on", "avx3")) == 2
+    assert "unknown CPU model 'avx3'" in capsys.readouterr().err
+    assert not place.out.exists()

@@ -13,10 +13,12 @@ from toolkit import archive, bundle, speed
 from toolkit import quantize as job
 from toolkit.atomic import refuse_existing
 from toolkit.cli import outputs, terminal
+from toolkit.cli.reach import add_on, place_to_judge_on
 from toolkit.cli.report import DECISION_HELP, gate_table
 from toolkit.decisions import decisions
 from toolkit.errors import DataError, GateError, UsageError
 from toolkit.gate import require_labels, require_tags
+from toolkit.isa.native import why_not_native
 from toolkit.report.page import Page, layers, provenance
 from toolkit.report.parts import parts
 from toolkit.runtime import cpu
@@ -58,6 +60,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--no-speed", action="store_true", help="do not time fp32 against int8")
     parser.add_argument("--threads", type=positive, metavar="N", help="threads (default: all of this process)")
+    add_on(parser)
     _add_data(parser)
     _add_model(parser)
     outputs.configure(parser)
@@ -104,7 +107,9 @@ def run(args: Namespace) -> int:
     out = args.out or Path("out") / f"{source.name}-{recipe.name}"
     _refuse_existing(args, out)
     calibration, evaluation = _samples(args, source)
-    made = job.quantize(job.Job(source, recipe, calibration, evaluation, args.threads, args.decision), terminal.track)
+    on = place_to_judge_on(args.on, recipe.verify, args.qemu)
+    work = job.Job(source, recipe, calibration, evaluation, args.threads, args.decision, on)
+    made = job.quantize(work, terminal.track)
     speeds = () if args.no_speed else _time(made)
     if outputs.wanted(args):
         outputs.write(args, _page(made, speeds))
@@ -218,9 +223,8 @@ def _next(source: Source, recipe: Recipe, folder: Path) -> None:
         f"  {TRY[source.task].format(folder)}",
         f"  edgequant inspect {folder}",
     ]
-    here = recipe.cpu.architecture == cpu.architecture() and not cpu.missing(recipe.cpu.requires)
-    where = "" if here else f"    # on the target: the gate ran on this CPU, which is no {recipe.name}"
-    lines.append(f"  edgequant verify {folder}{where}")
+    here = not why_not_native(recipe.verify.isa, cpu.architecture(), cpu.features())
+    lines.append(f"  edgequant verify {folder}" + ("" if here else " --isa target"))
     terminal.out().print("\n".join(lines), soft_wrap=True, markup=False)
 
 

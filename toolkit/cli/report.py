@@ -20,7 +20,8 @@ MARKS = {
 
 def gate_table(report: GateReport, title: str) -> Table:
     """Return one row a metric."""
-    where = f"{title}, judged on {report.rows} rows of {report.dataset}"
+    ran = "this CPU" if report.place is None else f"{report.place.isa} ({report.place.how})"
+    where = f"{title}, judged on {report.rows} rows of {report.dataset}, int8 on {ran}"
     level = next((100 * verdict.interval.level for verdict in report.verdicts if verdict.interval), None)
     interval = "" if level is None else f"{level:g} % interval"
     made = terminal.table("metric", ">fp32", ">int8", interval, "limit", "", "", title=where)

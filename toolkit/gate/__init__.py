@@ -1,6 +1,7 @@
 """The accuracy gate: fp32 against int8 on data that calibration has not seen, judged by limits."""
 
 from toolkit.gate.classification import gold_labels, require_labels
+from toolkit.gate.elsewhere import Proven, proven
 from toolkit.gate.judge import Evidence, judge
 from toolkit.gate.refusal import refusal
 from toolkit.gate.report import (
@@ -39,6 +40,7 @@ __all__ = [
     "Models",
     "Outcome",
     "Outputs",
+    "Proven",
     "Reading",
     "Rules",
     "RunPlace",
@@ -56,6 +58,7 @@ __all__ = [
     "judge",
     "lengths_of",
     "outputs_for",
+    "proven",
     "reading_of",
     "refusal",
     "require_labels",
