@@ -9,6 +9,7 @@ __all__ = [
     "BundleError",
     "DataError",
     "EdgequantError",
+    "EmptySetError",
     "GateError",
     "ImageError",
     "MissingExtraError",
@@ -16,6 +17,7 @@ __all__ = [
     "NumericsError",
     "RecipeError",
     "TextError",
+    "TokenizerError",
     "UsageError",
 ]
 
@@ -36,8 +38,20 @@ class DataError(EdgequantError):
     """A calibration or evaluation set cannot be read, is empty, or the two overlap."""
 
 
+class EmptySetError(DataError):
+    """A set has no row: nothing can be calibrated or judged on it."""
+
+    exit_code = 2
+
+
 class ModelError(EdgequantError):
     """A float model cannot be read, is of no known architecture, or does not fit its tokenizer."""
+
+
+class TokenizerError(ModelError):
+    """A tokenizer is not the one of its model."""
+
+    exit_code = 2
 
 
 class NumericsError(EdgequantError):

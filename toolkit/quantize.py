@@ -9,7 +9,7 @@ import onnx_ir as ir
 from toolkit import gate
 from toolkit.apply import apply
 from toolkit.bundle import Content, tokenizer_info, write_bundle
-from toolkit.errors import DataError
+from toolkit.errors import EmptySetError
 from toolkit.feeds import equal_length_feeds
 from toolkit.gate import GateReport, Proven
 from toolkit.golden import golden_vectors
@@ -96,7 +96,7 @@ def _plan(job: Job, track: Track) -> tuple[QuantPlan, ir.Model]:
     tokenizer = TextTokenizer(job.source.tokenizer_json, tokenizer_info(job.source))
     texts = [encoded for encoded in tokenizer.encode(_calibration_texts(job)) if encoded.ids]
     if not texts:
-        raise DataError("the calibration set is empty", where=job.calibration.name, hint="give a few hundred texts")
+        raise EmptySetError("the calibration set is empty", where=job.calibration.name, hint="give a few hundred texts")
     inputs = [str(value.name) for value in job.source.model.graph.inputs]
     lowered = lower(job.source.model)
     ranges = observe(lowered, equal_length_feeds(texts, inputs), track)

@@ -157,6 +157,24 @@ class Gate(StrictModel):
         return {name: limit for name in type(chosen).model_fields if (limit := getattr(chosen, name)) is not None}
 
 
+class SomeGate(Gate):
+    """What a file of limits says: tasks that it leaves out have none."""
+
+    embedding: EmbeddingLimits = EmbeddingLimits()
+    classification: ClassificationLimits = ClassificationLimits()
+    reranking: RerankingLimits = RerankingLimits()
+    token_classification: Annotated[TokenClassificationLimits, Field(alias="token-classification")] = (
+        TokenClassificationLimits()
+    )
+
+
+class LimitsFile(StrictModel):
+    """A file of limits alone: ``schema = 1`` and the table ``gate`` of a recipe."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    gate: SomeGate
+
+
 class Runtime(StrictModel):
     """How the device's session is set up."""
 
@@ -240,6 +258,20 @@ def load_recipe(target: str) -> Recipe:
     if files.get(path.stem) == path and recipe.name != path.stem:
         raise RecipeError("a recipe is named as its file", where=f"{path}: name", got=recipe.name, expected=path.stem)
     return recipe
+
+
+def load_limits(spec: str) -> Gate:
+    """Return the limits of a shipped target, or of a file of limits.
+
+    Raises UsageError for a name that does not exist and RecipeError for a file that does not hold.
+    """
+    if not spec.endswith(".toml"):
+        return load_recipe(spec).gate
+    path = Path(spec)
+    if not path.is_file():
+        hint = "`edgequant targets` lists whose limits can be taken by name"
+        raise UsageError("there is no such file of limits", where=path, hint=hint)
+    return read_strict(path, LimitsFile).gate
 
 
 def recipe_digest(recipe: Recipe) -> str:

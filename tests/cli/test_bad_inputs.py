@@ -107,7 +107,7 @@ def test_tokenizer_missing_broken_or_of_another_model(place, capsys):
     path.write_text(
         text.replace('"##ing": 27', '"##ing": 27, "more": 28').replace('"##ing":27', '"##ing":27,"more":28')
     )
-    err = refused(place, capsys, 1)
+    err = refused(place, capsys, 2)
     assert "the tokenizer does not fit the model" in err
     assert "got: token ids up to 28" in err
     assert "hint: " in err
@@ -120,10 +120,10 @@ def test_tokenizer_missing_broken_or_of_another_model(place, capsys):
 @pytest.mark.parametrize(
     ("name", "content", "code", "said"),
     [
-        ("empty.jsonl", b"", 1, "a file is empty"),
-        ("lines.txt", b"\n \n", 1, "a file is empty"),
-        ("blank.jsonl", b'{"text": " "}\n', 1, "a set has no text"),
-        ("header.csv", b"text\n", 1, "a file has a header and no rows"),
+        ("empty.jsonl", b"", 2, "a file is empty"),
+        ("lines.txt", b"\n \n", 2, "a file is empty"),
+        ("blank.jsonl", b'{"text": " "}\n', 2, "a set has no text"),
+        ("header.csv", b"text\n", 2, "a file has a header and no rows"),
         ("cut.jsonl", b'{"text": \n', 1, "malformed JSON"),
         ("numbers.jsonl", b'{"text": 1}\n', 1, "a cell is no text"),
         ("columns.csv", b"foo,bar\na,b\n", 2, "foo, bar"),

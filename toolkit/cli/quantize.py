@@ -3,32 +3,29 @@
 import os
 import signal
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Sequence
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from types import FrameType
-from typing import Any, get_args
+from typing import Any
 
 from toolkit import archive, bundle, speed
 from toolkit import quantize as job
 from toolkit.atomic import refuse_existing
-from toolkit.cli import outputs, terminal
+from toolkit.cli import inputs, outputs, terminal
 from toolkit.cli.reach import add_on, place_to_judge_on
-from toolkit.cli.report import DECISION_HELP, gate_table
+from toolkit.cli.report import gate_table
 from toolkit.decisions import decisions
-from toolkit.errors import DataError, GateError, UsageError
-from toolkit.gate import require_labels, require_tags
+from toolkit.errors import GateError, UsageError
 from toolkit.isa.native import why_not_native
 from toolkit.report.page import Page, layers, provenance
 from toolkit.report.parts import parts
 from toolkit.runtime import cpu
 from toolkit.runtime.manifest import Task
 from toolkit.runtime.options import positive
-from toolkit.samples import Samples, default_set, load_samples, shipped_sets
-from toolkit.sources import DEMO_NAME, Source, SourceOptions, demo_model, open_source
-from toolkit.targets import Decision, Recipe, load_recipe, recipe_files
+from toolkit.samples import Samples, default_set, load_samples
+from toolkit.sources import DEMO_NAME, Source, demo_model, open_source
+from toolkit.targets import Recipe, load_recipe, recipe_files
 
-ROLES = ("text", "text2", "label", "score", "tags")
 TRY: dict[Task, str] = {
     "embedding": "echo 'a sentence' | edgequant embed {}",
     "classification": "echo 'a sentence' | edgequant classify {}",
@@ -61,34 +58,11 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--no-speed", action="store_true", help="do not time fp32 against int8")
     parser.add_argument("--threads", type=positive, metavar="N", help="threads (default: all of this process)")
     add_on(parser)
-    _add_data(parser)
-    _add_model(parser)
     outputs.configure(parser)
-
-
-def _add_data(parser: ArgumentParser) -> None:
-    data = parser.add_argument_group("data", "NAME of a shipped set, FILE (csv, tsv, jsonl, parquet, txt), or hub:ID")
+    data = inputs.add_data(parser)
     data.add_argument("--calibration", metavar="SET", help="texts like those of the app (default: by task)")
-    data.add_argument("--eval", metavar="SET", help="other texts, to judge the result on (default: by task)")
-    data.add_argument(
-        "--columns",
-        type=_columns,
-        metavar="ROLE=COLUMN,…",
-        help="columns of your files: text, text2, label, score, tags (default: by the usual names)",
-    )
     data.add_argument("--calibration-samples", type=positive, metavar="N", help="use at most N texts")
-    data.add_argument("--eval-samples", type=positive, metavar="N", help="use at most N rows")
-    data.add_argument("--decision", choices=get_args(Decision), help=DECISION_HELP)
-
-
-def _add_model(parser: ArgumentParser) -> None:
-    model = parser.add_argument_group("model", "where its own files leave it open, or are wrong")
-    model.add_argument("--task", choices=get_args(Task))
-    model.add_argument("--pooling", choices=("mean", "cls", "max"))
-    model.add_argument("--normalize", action="store_true", default=None, help="embeddings of length 1")
-    model.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer.json")
-    model.add_argument("--max-length", type=positive, metavar="TOKENS")
-    model.add_argument("--name", help="the bundle's name")
+    inputs.add_model(parser)
 
 
 def run(args: Namespace) -> int:
@@ -102,8 +76,7 @@ def run(args: Namespace) -> int:
     name = args.name or (None if args.model else DEMO_NAME)
     if args.out is not None:
         _refuse_existing(args, args.out)
-    options = SourceOptions(args.task, args.pooling, args.normalize, args.tokenizer, args.max_length, name)
-    source = open_source(model, options)
+    source = open_source(model, inputs.source_options(args, name))
     out = args.out or Path("out") / f"{source.name}-{recipe.name}"
     _refuse_existing(args, out)
     calibration, evaluation = _samples(args, source)
@@ -134,30 +107,15 @@ def _refuse_existing(args: Namespace, out: Path) -> None:
 
 
 def _samples(args: Namespace, source: Source) -> tuple[Samples, Samples]:
-    default = default_set(source.task)
-    evaluation = load_samples(args.eval or default, "evaluation", _columns_of(args, args.eval), args.eval_samples)
-    if args.eval is not None:
-        require_labels(source, evaluation)
-        require_tags(source, evaluation)
-    if source.task == "reranking" and evaluation.pairs is None:
-        hint = "name the column of the second text: --columns text=query,text2=passage,score=relevance"
-        raise DataError("a reranker is judged on pairs of texts", where=evaluation.name, hint=hint)
+    evaluation = inputs.evaluation(args, source)
     calibration = load_samples(
-        args.calibration or default,
+        args.calibration or default_set(source.task),
         "calibration",
-        _columns_of(args, args.calibration, ("text", "text2")),
+        inputs.columns_of(args, args.calibration, ("text", "text2")),
         args.calibration_samples,
         pairs=job.reads_pairs(source, evaluation),
     )
     return calibration, evaluation
-
-
-def _columns_of(args: Namespace, spec: str | None, roles: Sequence[str] = ROLES) -> dict[str, str] | None:
-    """Return the columns that the user named: they are those of the user's own files that have columns."""
-    shipped = spec is None or spec in {info.name for info in shipped_sets()}
-    if shipped or args.columns is None or str(spec).lower().endswith(".txt"):
-        return None
-    return {role: column for role, column in args.columns.items() if role in roles}
 
 
 def _time(made: job.Quantized) -> tuple[speed.Speed, ...]:
@@ -226,13 +184,6 @@ def _next(source: Source, recipe: Recipe, folder: Path) -> None:
     here = not why_not_native(recipe.verify.isa, cpu.architecture(), cpu.features())
     lines.append(f"  edgequant verify {folder}" + ("" if here else " --isa target"))
     terminal.out().print("\n".join(lines), soft_wrap=True, markup=False)
-
-
-def _columns(text: str) -> dict[str, str]:
-    pairs = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
-    if not pairs or len(pairs) != len(text.split(",")) or not set(pairs) <= set(ROLES):
-        raise ArgumentTypeError(f"{text!r} is not ROLE=COLUMN,… with the roles {', '.join(ROLES)}")
-    return pairs
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> Any:  # noqa: ANN401 - as signal.signal wants it

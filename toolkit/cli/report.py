@@ -6,9 +6,6 @@ from toolkit.cli import terminal
 from toolkit.gate import GateReport
 from toolkit.report import words
 
-DECISION_HELP = (
-    "pass if the whole confidence interval keeps to the limits, or if the value does (default: the recipe's)"
-)
 MARKS = {
     "pass": "[green]pass[/]",
     "fail": "[bold red]FAIL[/]",
@@ -35,4 +32,13 @@ def gate_table(report: GateReport, title: str) -> Table:
             MARKS[verdict.outcome],
             verdict.note,
         )
+    return made
+
+
+def trend_table(report: GateReport, against: str) -> Table:
+    """Return one row a metric that an earlier report has too."""
+    made = terminal.table("metric", ">before", ">now", "", title=f"against {against}")
+    for trend in report.trend:
+        values = (words.number(trend.metric, value) for value in (trend.previous, trend.now))
+        made.add_row(words.name(trend.metric), *values, MARKS[trend.outcome])
     return made

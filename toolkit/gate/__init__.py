@@ -22,6 +22,7 @@ from toolkit.gate.subject import Elsewhere, Subject, Trial, compare
 from toolkit.gate.task import Judged, Measured, Outputs, TaskGate, Told
 from toolkit.gate.tasks import TASKS, texts_of
 from toolkit.gate.token_classification import require_tags
+from toolkit.gate.trend import against
 from toolkit.gate.verdicts import Rules, describe, verdicts
 from toolkit.statistics import Interval
 
@@ -52,6 +53,7 @@ __all__ = [
     "Trend",
     "Trial",
     "Verdict",
+    "against",
     "compare",
     "describe",
     "gold_labels",

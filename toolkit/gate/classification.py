@@ -12,6 +12,9 @@ from toolkit.runtime.tokenization import Text
 from toolkit.samples import Samples
 from toolkit.statistics import Doubles
 
+PERMUTED = 0.8
+"""Share of rows that agree once the labels are renamed."""
+
 
 def texts(samples: Samples) -> list[Text]:
     """Return each row's text, or its pair, which the model reads together."""
@@ -32,7 +35,7 @@ def measure(model: Judged, samples: Samples, outputs: Outputs) -> list[Measured]
         flips = _flips(((fp32 > 0) != (int8 > 0)).mean(axis=1))
         return [*_unknown("a multi-label model is judged by its flips"), flips]
     predicted = fp32.argmax(axis=1).astype(np.int64), int8.argmax(axis=1).astype(np.int64)
-    flips = _flips((predicted[0] != predicted[1]).astype(np.float64))
+    flips = _flips((predicted[0] != predicted[1]).astype(np.float64), _confusion(model, *predicted))
     gold = gold_labels(model, samples)
     if gold is None:
         return [*_unknown(f"the set has no labels of this model: {', '.join(model.labels)}"), flips]
@@ -106,10 +109,23 @@ def _macro_f1(predicted: tuple[Ints, Ints], gold: Ints) -> Measured:
     )
 
 
-def _flips(of_rows: Doubles) -> Measured:
-    return Measured(
-        "label_flips", None, float(of_rows.mean()), value=partial(statistics.share, float(of_rows.sum()), len(of_rows))
-    )
+def _flips(of_rows: Doubles, note: str = "") -> Measured:
+    value = partial(statistics.share, float(of_rows.sum()), len(of_rows))
+    return Measured("label_flips", None, float(of_rows.mean()), note, value=value)
+
+
+def _confusion(model: Judged, fp32: Ints, int8: Ints) -> str:
+    """Return in words how int8's labels are those of fp32 under other names, or always the same one."""
+    given = np.unique(fp32)
+    instead = {int(label): int(np.bincount(int8[fp32 == label]).argmax()) for label in given}
+    if len(given) > 1 and len(np.unique(int8)) == 1:
+        return f"int8 calls every text {model.labels[int8[0]]}"
+    moved = {label: other for label, other in instead.items() if label != other}
+    agree = np.array([instead[int(label)] for label in fp32]) == int8
+    if len(moved) < 2 or len(set(instead.values())) < len(given) or agree.mean() < PERMUTED:
+        return ""
+    swaps = ", ".join(f"{model.labels[other]} for {model.labels[label]}" for label, other in moved.items())
+    return f"the labels are permuted: int8 says {swaps}"
 
 
 def _unknown(why: str) -> list[Measured]:

@@ -3,7 +3,7 @@
 Non-finite output fails before anything else is looked at.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -41,7 +41,8 @@ def judge(model: Judged, evidence: Evidence, limits: Mapping[str, Bounds], rules
     """
     samples = evidence.samples
     broken = _non_finite_rows(model, evidence)
-    first = Verdict("non_finite_rows", None, float(broken), {"max": 0}, "fail" if broken else "pass")
+    note = "NaN or infinity" if broken else ""
+    first = Verdict("non_finite_rows", None, float(broken), {"max": 0}, "fail" if broken else "pass", note)
     fp32, int8 = evidence.files
     report = GateReport(
         task=model.task,
@@ -56,7 +57,7 @@ def judge(model: Judged, evidence: Evidence, limits: Mapping[str, Bounds], rules
     )
     if broken:
         return report
-    found = verdicts(_measured(model, evidence), limits, rules)
+    found = (*_one_for_all(evidence.outputs), *verdicts(_measured(model, evidence), limits, rules))
     return _with_rows(replace(report, verdicts=(first, *found)), model, evidence)
 
 
@@ -81,6 +82,14 @@ def _non_finite_rows(model: Judged, evidence: Evidence) -> int:
             hint="the float model itself overflows: use another checkpoint",
         )
     return broken
+
+
+def _one_for_all(outputs: Outputs) -> Iterator[Verdict]:
+    """Yield a verdict where int8 tells no text from another, and fp32 does."""
+    fp32, int8 = (len(np.unique(y.reshape(len(y), -1).round(4), axis=0)) for y in outputs)
+    if int8 == 1 < fp32:
+        note = "int8 gives the same for every text"
+        yield Verdict("distinct_outputs", float(fp32), float(int8), {"min": 2}, "fail", note)
 
 
 def _measured(model: Judged, evidence: Evidence) -> list[Measured]:

@@ -4,6 +4,13 @@ from toolkit.errors import GateError
 from toolkit.gate.report import GateReport, Verdict
 from toolkit.gate.verdicts import describe
 
+WRONG = {
+    "non_finite_rows": "the int8 model's output is not finite",
+    "distinct_outputs": "the int8 model gives one output for every text",
+    "other_tokens": "the two models do not read the same tokens",
+}
+"""What is worse than inaccurate, by the verdict that says so."""
+
 MORE_ROWS = "give more rows to judge by (--eval), or judge by the values alone (--decision point)"
 
 
@@ -13,11 +20,9 @@ def refusal(report: GateReport, where: str, so: str, hint: str) -> GateError:
     worse = [trend for trend in report.trend if trend.outcome == "fail"]
     undecided = [verdict for verdict in report.verdicts if verdict.outcome == "undecided"]
     if failed:
-        broken = failed[0].metric == "non_finite_rows"
-        what = "the int8 model's output is not finite" if broken else "the int8 model is not accurate enough"
-        return GateError(
-            what + so, where=where, got=", ".join(map(_reached, failed)), expected=_limits(failed), hint=hint
-        )
+        what = WRONG.get(failed[0].metric, "the int8 model is not accurate enough")
+        got = ", ".join(f"{verdict.metric} {verdict.int8:g} ({verdict.note})" for verdict in failed)
+        return GateError(what + so, where=where, got=got, expected=_limits(failed), hint=hint)
     if worse:
         got = ", ".join(f"{trend.metric} {trend.now:g}" for trend in worse)
         expected = ", ".join(f"{trend.metric} {trend.previous:g} as before" for trend in worse)
@@ -25,11 +30,6 @@ def refusal(report: GateReport, where: str, so: str, hint: str) -> GateError:
     what = f"the evaluation data do not decide whether the int8 model is accurate enough{so}"
     got = ", ".join(f"{verdict.metric}: {verdict.note}" for verdict in undecided)
     return GateError(what, where=where, got=got, expected=_limits(undecided), hint=MORE_ROWS)
-
-
-def _reached(verdict: Verdict) -> str:
-    why = f" ({verdict.note})" if verdict.note and verdict.note.split()[0] not in ("is", "drops") else ""
-    return f"{verdict.metric} {verdict.int8:g}{why}"
 
 
 def _limits(verdicts: list[Verdict]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from toolkit.metrics import Float, Ints
+from toolkit.runtime.manifest import Task
 from toolkit.runtime.tokenization import Text
 from toolkit.samples import Samples
 from toolkit.statistics import Doubles, Estimate
@@ -26,7 +27,7 @@ class Judged(Protocol):
         """What it is called."""
 
     @property
-    def task(self) -> str:
+    def task(self) -> Task:
         """A key of ``tasks.TASKS``."""
 
     @property

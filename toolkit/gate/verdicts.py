@@ -23,7 +23,7 @@ class Rules:
     @property
     def level(self) -> float:
         """Of the interval whose one end decides a pass and whose other a fail: two one-sided tests."""
-        return 2 * self.confidence - 1
+        return round(2 * self.confidence - 1, DIGITS)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def verdicts(measured: Iterable[Measured], limits: Mapping[str, Bounds], rules: 
             int8=rounded(found.int8),
             limit={} if limit is None else limit.model_dump(exclude_none=True),
             outcome=ruling.outcome,
-            note=ruling.note or found.note,
+            note="; ".join(note for note in (ruling.note, found.note) if note),
             interval=_shown(estimates),
             rows_needed=ruling.rows_needed,
         )

@@ -7,7 +7,7 @@ from toolkit.gate import GateReport, Interval, Outcome, Slice, Trend, Verdict, d
 
 State = Literal["pass", "fail", "undecided"]
 TIMES_100 = ("spearman", "accuracy", "macro_f1", "entity_f1", "label_flips")
-COUNTS = ("non_finite_rows", "other_tokens")
+COUNTS = ("non_finite_rows", "distinct_outputs", "other_tokens")
 _BOOKKEEPING = (*COUNTS, "size_ratio")
 STATES = {"pass": "passed", "fail": "failed", "undecided": "cannot decide"}
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"

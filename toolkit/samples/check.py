@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from toolkit.errors import DataError
+from toolkit.errors import DataError, EmptySetError
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def text_of(path: Path) -> str:
         place = f"{path}, line {text.count(chr(10), 0, text.index(chr(0))) + 1}"
         raise DataError("a file is not text", where=place, got="a NUL character", expected="UTF-8 text")
     if not text.strip("\ufeff \t\r\n"):
-        raise DataError("a file is empty", where=path, expected="one row at least")
+        raise EmptySetError("a file is empty", where=path, expected="one row at least")
     return text.removeprefix("\ufeff")
 
 
@@ -75,7 +75,7 @@ def check_table(path: Path, text: str, *, tabs: bool) -> Layout:
                 else "a text with a comma needs quotes",
             )
     if not count:
-        raise DataError("a file has a header and no rows", where=path, expected="one row at least")
+        raise EmptySetError("a file has a header and no rows", where=path, expected="one row at least")
     return Layout(columns, quoted)
 
 
@@ -113,7 +113,7 @@ def check_json(path: Path, text: str) -> None:
 def _check_array(path: Path, text: str) -> None:
     rows = _parse(path, text, 1)
     if not isinstance(rows, list) or not rows:
-        raise DataError("a JSON array is empty", where=path, expected="one row at least")
+        raise EmptySetError("a JSON array is empty", where=path, expected="one row at least")
     for number, row in enumerate(rows, 1):
         _check_row(row, f"{path}, row {number}")
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from toolkit.errors import DataError, UsageError
+from toolkit.errors import DataError, EmptySetError, UsageError
 from toolkit.samples import values
 from toolkit.samples.columns import assign
 from toolkit.samples.hub import read_hub
@@ -98,7 +98,7 @@ def _to_samples(
     read = _evaluation if role == "evaluation" else _pairs if pairs and "text2" in roles else _calibration
     made = read(roles, table)
     if not made.texts:
-        raise DataError("a set has no text", where=table.where, expected="one text at least")
+        raise EmptySetError("a set has no text", where=table.where, expected="one text at least")
     return replace(made, name=name)
 
 

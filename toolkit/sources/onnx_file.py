@@ -31,7 +31,7 @@ def open_graph(
 ) -> Draft:
     """Load and check the file; ModelError or NumericsError says what about it cannot be used."""
     model = _load(path, files)
-    _check_graph(model, path)
+    _check_graph(model, path, quantized=options.quantized)
     task, output = _pick_output(model.graph, path, options)
     size = _last_axis(output, task, path)
     if task != "embedding":
@@ -75,7 +75,7 @@ def _load(path: Path, files: Files) -> ir.Model:
     return model
 
 
-def _check_graph(model: ir.Model, path: Path) -> None:
+def _check_graph(model: ir.Model, path: Path, *, quantized: bool) -> None:
     graph = model.graph
     opset = graph.opset_imports.get("", 0)
     if opset < _OLDEST_OPSET:
@@ -87,13 +87,13 @@ def _check_graph(model: ir.Model, path: Path) -> None:
             expected=f"{_OLDEST_OPSET} or newer",
             hint=hint,
         )
-    quantized = next((node for node in graph if node.op_type in _QUANTIZED or "Integer" in node.op_type), None)
-    if quantized is not None:
+    integer = next((node for node in graph if node.op_type in _QUANTIZED or "Integer" in node.op_type), None)
+    if integer is not None and not quantized:
         hint = "edgequant starts from the float model"
         raise ModelError(
             "the ONNX model is quantized already",
             where=path,
-            got=f"{quantized.op_type} {quantized.name}",
+            got=f"{integer.op_type} {integer.name}",
             hint=hint,
         )
     names = [value.name for value in graph.inputs]
@@ -120,7 +120,12 @@ def _check_graph(model: ir.Model, path: Path) -> None:
             )
     for name, value in graph.initializers.items():
         tensor = value.const_value
-        if tensor is not None and tensor.dtype == ir.DataType.FLOAT and np.isnan(tensor.numpy()).any():
+        if (
+            not quantized
+            and tensor is not None
+            and tensor.dtype == ir.DataType.FLOAT
+            and np.isnan(tensor.numpy()).any()
+        ):
             raise NumericsError(f"tensor {name} has values that are NaN", where=path, hint="the model is damaged")
 
 

@@ -17,3 +17,4 @@ class SourceOptions:
     tokenizer: Path | None = None  # a tokenizer.json
     max_length: int | None = None  # tokens of one text, special tokens included
     name: str | None = None
+    quantized: bool = False  # an ONNX file may be int8 already: it is to be judged, not quantized

@@ -7,7 +7,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 from tokenizers.normalizers import BertNormalizer, Lowercase, Sequence
 
-from toolkit.errors import ModelError, UsageError
+from toolkit.errors import ModelError, TokenizerError, UsageError
 from toolkit.sources.files import Fields, Files
 from toolkit.sources.options import SourceOptions
 
@@ -42,7 +42,7 @@ def read_tokenization(files: Files, config: Fields | None, options: SourceOption
     if largest < 0 or (rows is not None and largest >= rows):
         got = f"token ids up to {largest}"
         hint = "take the tokenizer.json that was saved with this model"
-        raise ModelError(
+        raise TokenizerError(
             "the tokenizer does not fit the model", where=path, got=got, expected=f"below {rows}", hint=hint
         )
     pad_id = _pad_id(tokenizer, files, config, path)
