@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +18,19 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.models import tiny_bert
+from tests.runtime.tasks import loaded
 from tests.runtime.tiny import MODEL_INFO, TEXTS, model_bytes, text_model
-from toolkit.runtime import arrays, engine_capi, host, ort_api
+from toolkit.runtime import (
+    Classifier,
+    Embedder,
+    Reranker,
+    TextModel,
+    TokenClassifier,
+    arrays,
+    engine_capi,
+    host,
+    ort_api,
+)
 from toolkit.runtime.engine_capi import CapiSession
 from toolkit.runtime.engine_python import PythonSession, session_options
 from toolkit.runtime.errors import BundleError, EdgequantError, EngineError
@@ -324,3 +335,33 @@ def test_plain_numbers_without_numpy_are_the_same_bits(monkeypatch):
     assert (got.shape, got.tobytes()) == (expected.shape, expected.tobytes())
     with pytest.raises(BundleError, match=r"another shape than the manifest says\n.*\n  got: \(1, 4\)\n.*\(1, 5\)"):
         text_model(info=replace(MODEL_INFO, dimension=5)).run(["a"])
+
+
+TASK_TEXTS = ["the cat sat on the mat", "a very big red dog ran under the blue tree", "", "not bad", "dog"]
+ANSWERS: dict[str | None, Callable[[TextModel], object]] = {
+    None: lambda model: Embedder(model).embed(TASK_TEXTS).tobytes(),
+    "classifier": lambda model: (
+        Classifier(model, ("calm", "glad", "sad")).logits(TASK_TEXTS).tobytes(),
+        Classifier(model, ("calm", "glad", "sad")).probabilities(TASK_TEXTS).tobytes(),
+        Classifier(model, ("calm", "glad", "sad")).classify(TASK_TEXTS),
+    ),
+    "multi_label": lambda model: (
+        Classifier(model, ("calm", "glad", "sad"), True).probabilities(TASK_TEXTS).tobytes(),
+        Classifier(model, ("calm", "glad", "sad"), True).classify(TASK_TEXTS, 2),
+    ),
+    "reranker": lambda model: Reranker(model).rank("the red cat", TASK_TEXTS),
+    "tokens": lambda model: (
+        TokenClassifier(model, ("O", "B-x", "I-x")).entities(TASK_TEXTS),
+        [row.tobytes() for row in model.flat(TASK_TEXTS, by_token=True)],
+    ),
+}
+
+
+@pytest.mark.parametrize("head", ANSWERS)
+def test_every_task_gives_the_same_answers_without_numpy(head, tmp_path, monkeypatch):
+    folder = tiny_bert(tmp_path / "m", head=head)
+    expected = ANSWERS[head](loaded(folder))
+    monkeypatch.setattr(host, "_python_is_installed", lambda: False)
+    slim = loaded(folder)
+    monkeypatch.setattr(arrays, "numpy_module", lambda: None)
+    assert ANSWERS[head](slim) == expected
