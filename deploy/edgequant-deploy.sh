@@ -194,7 +194,7 @@ check_signature() {
 	[ "$(field key "$sig")" = "sha256:$name" ] ||
 		fail 1 'the kit is signed by another key' "got: $(field key "$sig")" "expected: sha256:$name"
 	[ "$(field signed "$sig")" = "$said" ] || fail 1 'the signature is for another kit' "got: $(field signed "$sig")"
-	printf '%s\n' "$said" >"$tmp/message"
+	printf '%s' "$said" >"$tmp/message"
 	field signature "$sig" | openssl base64 -d -A >"$tmp/raw" 2>/dev/null || :
 	openssl pkeyutl -verify -pubin -inkey "$key" -rawin -in "$tmp/message" -sigfile "$tmp/raw" >/dev/null 2>&1 ||
 		fail 1 'the signature is wrong' 'hint: signature or key is damaged: copy them again'

@@ -22,6 +22,7 @@ COMMANDS = (
     "keygen",
     "sign",
     "kit",
+    "sbom",
     "unpack",
     "image",
     "image build",

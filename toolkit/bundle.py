@@ -27,8 +27,11 @@ from toolkit.runtime.manifest import (
 from toolkit.samples import Samples
 from toolkit.sources.source import Source
 from toolkit.targets import Recipe, recipe_digest
+from toolkit.trust.provenance import PROVENANCE, Build, statement
+from toolkit.trust.sbom import SBOM, Component, pypi, sbom
 
 MODEL, TOKENIZER = "model.onnx", "tokenizer.json"
+RUNTIME = ("numpy", "onnxruntime", "tokenizers")
 LIBRARIES = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "tokenizers")
 
 
@@ -54,6 +57,7 @@ def write_bundle(out: Path, content: Content, *, replace: bool) -> None:
         TOKENIZER: content.source.tokenizer_json.encode(),
         decisions.FILE_NAME: decisions.to_json(decisions.decisions(content.plan)),
     }
+    files |= _about(content, {name: file_info(data).sha256 for name, data in files.items()})
     infos = {name: file_info(data) for name, data in files.items()}
     with whole_folder(out, replace=replace) as folder:
         for name, data in files.items():
@@ -71,6 +75,30 @@ def file_info(data: bytes) -> FileInfo:
 def tokenizer_info(source: Source) -> TokenizerInfo:
     """Return how the runtime shall tokenize for a source."""
     return TokenizerInfo(TOKENIZER, source.max_length, source.pad_id)
+
+
+def _about(content: Content, digests: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the bill of materials and the statement of how the files came about."""
+    source, recipe = content.source, content.recipe
+    said = f"{source.task}, int8, for {recipe.name}"
+    float_model = Component("machine-learning-model", f"{source.name} (float)", sha256=source.digest, build_only=True)
+    parts = [
+        Component("machine-learning-model", MODEL, sha256=digests[MODEL], source=said, made_from=source.digest),
+        Component("file", TOKENIZER, sha256=digests[TOKENIZER]),
+        *(
+            Component("data", one.name, sha256=one.digest, licence=one.licence, source=one.source, build_only=True)
+            for one in (content.calibration, content.evaluation)
+        ),
+        *(pypi(name, version(name), build_only=name not in RUNTIME) for name in LIBRARIES),
+    ]
+    build = Build(
+        "quantize",
+        {"target": recipe.name, "calibration": content.calibration.name, "evaluation": content.evaluation.name},
+        [float_model, *(part for part in parts if part.build_only or part.purl)],
+        {"recipe_sha256": recipe_digest(recipe), "python": platform.python_version()},
+    )
+    subject = Component("machine-learning-model", f"{source.name} for {recipe.name}", source=said)
+    return {SBOM: sbom(subject, parts), PROVENANCE: statement(digests, build)}
 
 
 def _manifest(content: Content, files: Mapping[str, FileInfo]) -> Manifest:

@@ -25,7 +25,15 @@ mount -t tmpfs -o "size=$size" tmpfs "$folder" || exit 77
 ls -A "$folder" > "$listing"
 exit $code
 """
-FILES = ["manifest.json", "manifest.json.sha256", "model.onnx", "quantization.json", "tokenizer.json"]
+FILES = [
+    "manifest.json",
+    "manifest.json.sha256",
+    "model.onnx",
+    "provenance.intoto.json",
+    "quantization.json",
+    "sbom.cdx.json",
+    "tokenizer.json",
+]
 
 
 @pytest.fixture

@@ -53,11 +53,11 @@ def test_keys_are_what_openssl_reads_and_signatures_what_it_checks(tmp_path, bun
     if not shutil.which("openssl"):
         pytest.skip("openssl is not installed")
     found = json.loads(sign_bundle(bundle, load_private(keys[0])).read_bytes())
-    (tmp_path / "said").write_text(found["signed"] + "\n")
+    (tmp_path / "said").write_text(found["signed"])
     (tmp_path / "raw").write_bytes(base64.b64decode(found["signature"]))
     command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", keys[1], "-rawin", "-in", tmp_path / "said"]
     assert subprocess.run([*command, "-sigfile", tmp_path / "raw"], capture_output=True, check=False).returncode == 0
-    (tmp_path / "said").write_text(found["signed"] + "x\n")
+    (tmp_path / "said").write_text(found["signed"] + "x")
     assert subprocess.run([*command, "-sigfile", tmp_path / "raw"], capture_output=True, check=False).returncode != 0
     made = subprocess.run(["openssl", "pkey", "-in", keys[0], "-pubout"], capture_output=True, check=True).stdout
     assert made == keys[1].read_bytes()

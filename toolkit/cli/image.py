@@ -9,6 +9,7 @@ from toolkit.cli.image_build import configure_build, configure_lock
 from toolkit.errors import ImageError
 from toolkit.image.push import push
 from toolkit.image.reading import open_layout
+from toolkit.image.signing import check_image
 from toolkit.trust.unpack import unpack_layers
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ def _add_image(parser: ArgumentParser) -> None:
     parser.add_argument("image", metavar="IMAGE", type=Path, help="an OCI layout's folder, or a .tar of one")
 
 
+def _add_key(parser: ArgumentParser) -> None:
+    parser.add_argument("--key", metavar="PUB", type=Path, help="require a signature by this public key's owner")
+
+
+def _check_signature(args: Namespace, digest: str) -> None:
+    if args.key:
+        check_image(args.image, digest, args.key.read_bytes())
+
+
 def _configure_inspect(parser: ArgumentParser) -> None:
     _add_image(parser)
     parser.add_argument("--explain", action="store_true", help="show megabytes by part")
@@ -57,6 +67,7 @@ def _inspect(args: Namespace) -> int:
 def _configure_verify(parser: ArgumentParser) -> None:
     _add_image(parser)
     parser.add_argument("--digest", metavar="SHA256", help="what the image's digest must be, as build printed it")
+    _add_key(parser)
     parser.set_defaults(act=_verify)
 
 
@@ -64,6 +75,7 @@ def _verify(args: Namespace) -> int:
     with open_layout(args.image) as layout:
         if args.digest not in (None, layout.digest):
             raise ImageError("this is another image", where=args.image, got=layout.digest, expected=args.digest)
+        _check_signature(args, layout.digest)
         platforms = ", ".join(image.platform for image in layout.images)
         terminal.out().print(f"{layout.digest}  {layout.name}  {platforms}: every digest is right", soft_wrap=True)
     return 0
@@ -73,11 +85,13 @@ def _configure_unpack(parser: ArgumentParser) -> None:
     _add_image(parser)
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="DIR", help="the new folder")
     parser.add_argument("--platform", metavar="OS/ARCH", help="which, where the image has several")
+    _add_key(parser)
     parser.set_defaults(act=_unpack)
 
 
 def _unpack(args: Namespace) -> int:
     with open_layout(args.image) as layout:
+        _check_signature(args, layout.digest)
         image = layout.image(args.platform)
         unpack_layers([layout.blob(layer.digest) for layer in image.layers], args.out)
     terminal.err().print(f"{image.platform} -> {args.out}", soft_wrap=True)

@@ -4,17 +4,20 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from toolkit.cli import terminal
+from toolkit.image.signing import sign_image
 from toolkit.trust.signing import load_private, sign_bundle
 
 
 def configure(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="the bundle's folder")
+    what = "a bundle's folder, or an image: an OCI layout's folder, or a .tar of one"
+    parser.add_argument("signed", metavar="BUNDLE|IMAGE", type=Path, help=what)
     parser.add_argument("--key", metavar="KEY", type=Path, required=True, help="the private key of edgequant keygen")
 
 
 def run(args: Namespace) -> int:
     """Sign."""
-    path = sign_bundle(args.bundle, load_private(args.key))
+    key, image = load_private(args.key), args.signed.is_file() or (args.signed / "oci-layout").is_file()
+    path = sign_image(args.signed, key) if image else sign_bundle(args.signed, key)
     terminal.err().print(f"signed: {path}", soft_wrap=True, markup=False)
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import toolkit
 from toolkit.image import rootfs
+from toolkit.image.about import PLACE, Made, write_about
 from toolkit.image.base import use_base
 from toolkit.image.bundles import FOLDER, Shipped
 from toolkit.image.bytecode import Compiler
@@ -15,6 +16,7 @@ from toolkit.image.config import image_config
 from toolkit.image.elf import require_libraries
 from toolkit.image.layers import Layer, Settings, write_layer
 from toolkit.image.layout import Image, blob_folder, moment, write_layout
+from toolkit.image.lock import Part
 from toolkit.image.platforms import PLATFORMS, Platform
 from toolkit.progress import Track, silent
 from toolkit.runtime import cpu
@@ -70,14 +72,17 @@ class _Builder:
 
     def image(self, platform: Platform) -> Image:
         root = self.scratch / platform.architecture
-        system, python = self.based(platform, root) if self.order.base else self.own(platform, root)
+        system, python, parts = self.based(platform, root) if self.order.base else self.own(platform, root)
         runtime = self.layer(root, root / rootfs.LIBRARY, RUNTIME)
         shipped = self.order.bundles[platform]
-        layers = (*system, runtime, *map(self.bundle, shipped))
+        bundles = tuple(map(self.bundle, shipped))
+        order, below = self.order, (*system, runtime, *bundles)
+        about = self.about(Made(order.name, platform, parts, shipped, below, order.slim))
+        layers = (*system, runtime, about, *bundles)
         created = moment(self.order.settings.epoch)
         return Image(platform, layers, image_config(shipped, python, self.order.labels, created))
 
-    def own(self, platform: Platform, root: Path) -> tuple[tuple[Layer, ...], str]:
+    def own(self, platform: Platform, root: Path) -> tuple[tuple[Layer, ...], str, tuple[Part, ...]]:
         """Make the root filesystem of Debian's packages; return its layer and its Python."""
         root.mkdir()
         parts = rootfs.make_rootfs(platform, self.order.sources, root, slim=self.order.slim)
@@ -85,16 +90,16 @@ class _Builder:
         paths = [path for path in root.rglob("*") if path.relative_to(root).parts[0] != "opt"]
         named = ", ".join(f"{part.name} {part.version}" for part in parts.debs)
         layer = write_layer(root, paths, self.blobs, self.order.settings, f"Debian: {named}")
-        return (layer,), f"/usr/bin/python{parts.python}"
+        return (layer,), f"/usr/bin/python{parts.python}", (*parts.debs, *parts.wheels)
 
-    def based(self, platform: Platform, root: Path) -> tuple[tuple[Layer, ...], str]:
+    def based(self, platform: Platform, root: Path) -> tuple[tuple[Layer, ...], str, tuple[Part, ...]]:
         """Take the user's base; its modules and the runtime's stay source, since its Python is not run here."""
         order = self.order
         base = use_base(order.base or Path(), platform, root, self.blobs, order.settings)
         wheels = rootfs.choose_wheels(platform, base.version, order.sources)
         rootfs.make_runtime(wheels, order.sources.store, root, slim=order.slim)
         require_libraries(root, root / rootfs.LIBRARY, platform)
-        return base.layers, base.python
+        return base.layers, base.python, wheels
 
     def compile(self, parts: rootfs.Parts, root: Path) -> None:
         if self.compiler is None:
@@ -113,6 +118,12 @@ class _Builder:
                 shutil.copyfile(path, place / path.name)
             self.bundles[folder] = self.layer(staged, place, f"bundle {shipped.name}")
         return self.bundles[folder]
+
+    def about(self, made: Made) -> Layer:
+        """Write the layer that tells what the others are made of."""
+        root = self.scratch / f"about-{made.platform.architecture}"
+        write_about(made, root)
+        return self.layer(root, root / PLACE, "SBOM and provenance")
 
     def layer(self, root: Path, folder: Path, created_by: str) -> Layer:
         return write_layer(root, folder.rglob("*"), self.blobs, self.order.settings, created_by)

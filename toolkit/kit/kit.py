@@ -18,6 +18,7 @@ from toolkit.image.bundles import Shipped, read_shipped
 from toolkit.image.store import file_digest
 from toolkit.paths import data_folder
 from toolkit.runtime.bundle import Bundle
+from toolkit.runtime.signature import statement
 from toolkit.trust.signing import sign
 
 FORMAT = 1
@@ -56,7 +57,7 @@ def write_kit(out: Path, bundles: Sequence[Path], runtime: Runtime, key: Ed25519
         sums = "".join(f"{file_digest(folder / name)}  {name}\n" for name in _names(folder)).encode()
         (folder / SUMS).write_bytes(sums)
         if key:
-            (folder / f"{SUMS}.sig").write_bytes(sign("kit", sums, key))
+            (folder / f"{SUMS}.sig").write_bytes(sign(statement("kit", sums), key))
         _pack(folder, out)
     return hashlib.sha256(sums).hexdigest()
 

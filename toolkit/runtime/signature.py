@@ -21,7 +21,7 @@ SCHEMA = 1
 class Signature:
     """All of a ``.sig`` file: what was signed, by the key with which digest, and the signature in base64.
 
-    ``signed`` is the very text, less its line end, that the signature is for; see ``statement``.
+    ``signed`` is the very text whose UTF-8 the signature is for; see ``statement``.
     ``key`` is ``sha256:`` and the digest of the public key's SubjectPublicKeyInfo in DER.
     """
 
@@ -66,7 +66,7 @@ def check(signature: bytes, expected: str, public_key: bytes, where: object) -> 
         raise BundleError(
             "the signature is for something else", where=where, got=found.signed, expected=expected, hint=hint
         )
-    if not _matches(key, found.signature, f"{expected}\n".encode()):
+    if not _matches(key, found.signature, expected.encode()):
         raise BundleError("the signature is wrong", where=where, hint="the signature was altered: copy it again")
 
 

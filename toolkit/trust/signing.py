@@ -63,11 +63,10 @@ def load_private(path: Path) -> Ed25519PrivateKey:
     return key
 
 
-def sign(kind: str, data: bytes, key: Ed25519PrivateKey) -> bytes:
-    """Return the ``.sig`` file for a file's bytes; the same every time: ed25519 uses no random number."""
+def sign(said: str, key: Ed25519PrivateKey) -> bytes:
+    """Return the ``.sig`` file for a text; the same every time: ed25519 uses no random number."""
     public = key.public_key().public_bytes(io.Encoding.DER, io.PublicFormat.SubjectPublicKeyInfo)
-    said = statement(kind, data)
-    made = base64.b64encode(key.sign(f"{said}\n".encode())).decode()
+    made = base64.b64encode(key.sign(said.encode())).decode()
     return (json.dumps(asdict(Signature(SCHEMA, "ed25519", key_name(public), said, made)), indent=2) + "\n").encode()
 
 
@@ -85,5 +84,5 @@ def sign_bundle(folder: Path, key: Ed25519PrivateKey) -> Path:
     """Sign a bundle whose files are what its manifest says; return the signature's file."""
     open_whole(folder)
     with whole_file(folder / SIGNATURE) as beside:
-        beside.write_bytes(sign("bundle", (folder / FILE_NAME).read_bytes(), key))
+        beside.write_bytes(sign(statement("bundle", (folder / FILE_NAME).read_bytes()), key))
     return folder / SIGNATURE

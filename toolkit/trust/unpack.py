@@ -24,7 +24,7 @@ _MOST_LINKS = 40  # as Linux follows in one path
 
 def unpack_bundle(archive: Path, out: Path, public_key: bytes | None = None) -> Manifest:
     """Unpack a bundle's ``.tar``, ``.tar.gz`` or ``.tar.zst``; see ``toolkit.runtime.unpacking.unpack``."""
-    with opened(archive, _Zstd) as source:
+    with opened(archive, Zstd) as source:
         return unpack_from(source, archive, out, public_key)
 
 
@@ -46,11 +46,11 @@ def unpack_layer(layer: Path, folder: Path, limits: Limits = LAYER_LIMITS) -> No
     https://github.com/opencontainers/image-spec/blob/main/layer.md#whiteouts.
     BundleError for all that does not fit; the folder is then half done, so unpack into one that can go.
     """
-    with opened(layer, _Zstd) as source:
+    with opened(layer, Zstd) as source:
         _Layer(TarStream(source, limits, layer), folder).unpack()
 
 
-class _Zstd:
+class Zstd:
     """A zstd file as a stream; what zstandard raises becomes BundleError."""
 
     def __init__(self, raw: BinaryIO, archive: Path) -> None:
