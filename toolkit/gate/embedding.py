@@ -7,7 +7,7 @@ import numpy as np
 from toolkit import statistics
 from toolkit.gate import ranking
 from toolkit.gate.task import Judged, Measured, Outputs, Told
-from toolkit.metrics import Ints
+from toolkit.metrics import Float, Ints
 from toolkit.runtime.similarity import cosines
 from toolkit.runtime.tokenization import Text
 from toolkit.samples import Samples
@@ -45,7 +45,7 @@ def told(model: Judged, samples: Samples, outputs: Outputs) -> Told:  # noqa: AR
         alike = cosines(*outputs)[places(samples)[:, 0]]
         same = np.zeros(len(alike), bool)
         return Told(1 - alike, same, lambda row: ("cosine 1.0000", f"cosine {alike[row]:.4f}"))
-    fp32, int8 = _similarities(samples, outputs)
+    fp32, int8 = (similarities(samples, y) for y in outputs)
     apart = np.abs(fp32 - int8)
     words = "similarity {:.4f}".format
     return Told(apart, np.zeros(len(apart), bool), lambda row: (words(fp32[row]), words(int8[row])))
@@ -59,10 +59,11 @@ def alike(outputs: Outputs) -> Doubles:
 def _spearman(samples: Samples, outputs: Outputs) -> Measured:
     if samples.pairs is None or samples.scores is None:
         return Measured("spearman", None, None, "the set has no scored pairs")
-    return ranking.spearman(*_similarities(samples, outputs), samples.scores, "similarities")
+    fp32, int8 = (similarities(samples, y) for y in outputs)
+    return ranking.spearman(fp32, int8, samples.scores, "similarities")
 
 
-def _similarities(samples: Samples, outputs: Outputs) -> tuple[Doubles, Doubles]:
+def similarities(samples: Samples, vectors: Float) -> Doubles:
+    """Return the cosine of the two vectors of each pair; ``vectors`` is [texts, dimension]."""
     first, second = places(samples).T
-    fp32, int8 = outputs
-    return cosines(fp32[first], fp32[second]), cosines(int8[first], int8[second])
+    return cosines(vectors[first], vectors[second])
