@@ -21,6 +21,7 @@ GITLAB = yaml.safe_load((ROOT / "ci" / "gitlab" / "edgequant-gate.yml").read_tex
 STEPS = {step["name"]: step for step in ACTION["runs"]["steps"]}
 GITHUB_SHELL = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
 GITLAB_SHELL = ("sh", "-e")
+TOOLKIT = f'exec {sys.executable} -m toolkit.cli "$@"'
 
 
 @dataclass(frozen=True)
@@ -53,22 +54,22 @@ def models(tmp_path_factory) -> Path:
     return place.folder
 
 
-def run(script: str, shell: tuple[str, ...], folder: Path, variables: dict[str, str]) -> Ran:
-    """Run a script as a file, `edgequant` being this toolkit."""
+def run(script: str, shell: tuple[str, ...], folder: Path, command: str, variables: dict[str, str]) -> Ran:
+    """Run a script as a file, ``edgequant`` being what ``command`` says."""
     commands = folder / "bin"
     commands.mkdir(parents=True, exist_ok=True)
-    (commands / "edgequant").write_text(f'#!/bin/sh\nexec {sys.executable} -m toolkit.cli "$@"\n', encoding="utf-8")
+    (commands / "edgequant").write_text(f"#!/bin/sh\n{command}\n", encoding="utf-8")
     (commands / "edgequant").chmod(0o755)
     path = folder / "step.sh"
     path.write_text(script, encoding="utf-8")
-    found = {**environment(), "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}", "EXECUTED": "", **variables}
+    found = {**environment(), "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}", **variables}
     done = subprocess.run(
         [*shell, str(path)], cwd=folder, env=found, capture_output=True, text=True, check=False, timeout=120
     )
     return Ran(done.returncode, done.stdout + done.stderr, folder)
 
 
-def on_github(folder: Path, **inputs: str) -> Ran:
+def on_github(folder: Path, command: str = TOOLKIT, **inputs: str) -> Ran:
     """Run the action's judging step with its inputs put where the action puts them."""
     step = STEPS["Judge"]
     given = {name: str(value.get("default", "")) for name, value in ACTION["inputs"].items()} | inputs
@@ -77,14 +78,15 @@ def on_github(folder: Path, **inputs: str) -> Ran:
         for name, value in step["env"].items()
     }
     files = {name: str(folder / name.lower()) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+    folder.mkdir(exist_ok=True)
     for path in files.values():
         Path(path).touch()
-    return run(step["run"], GITHUB_SHELL, folder, variables | files | {"GITHUB_ACTIONS": "true", "CI": "true"})
+    return run(step["run"], GITHUB_SHELL, folder, command, variables | files | {"GITHUB_ACTIONS": "true", "CI": "true"})
 
 
-def on_gitlab(folder: Path, **variables: str) -> Ran:
+def on_gitlab(folder: Path, command: str = TOOLKIT, **variables: str) -> Ran:
     given = GITLAB["variables"] | {"EDGEQUANT_INSTALL": ""} | variables
-    return run("\n".join(GITLAB["script"]), GITLAB_SHELL, folder, given | {"GITLAB_CI": "true", "CI": "true"})
+    return run("\n".join(GITLAB["script"]), GITLAB_SHELL, folder, command, given | {"GITLAB_CI": "true", "CI": "true"})
 
 
 def named(models: Path, limits: str) -> tuple[str, str, str, str]:
@@ -116,21 +118,44 @@ def test_the_action_tells_an_error_from_a_failure_and_leaves_no_empty_report(mod
 
 def test_the_action_fails_on_a_baseline_that_was_better(models, tmp_path):
     model, float_model, evaluation, limits = named(models, "loose.toml")
-    first = on_github(tmp_path / "first", model=model, float=float_model, eval=evaluation, limits=limits)
+    before = json.loads((Path(model) / "manifest.json").read_bytes())["gate"]
+    for verdict in before["verdicts"]:
+        if verdict["metric"] == "sqnr_db":
+            verdict["int8"] += 200.0
+    baseline = tmp_path / "before.json"
+    baseline.write_text(json.dumps(before), encoding="utf-8")
     same = {"model": model, "float": float_model, "eval": evaluation, "limits": limits}
-    again = on_github(tmp_path / "again", **same, against=str(tmp_path / "first" / "edgequant-reports" / "report.json"))
-    assert (first.code, again.code) == (0, 0), again.out
-    assert "Against the baseline" in again.text("edgequant-reports/report.html")
+    ran = on_github(tmp_path / "now", **same, against=str(baseline))
+    assert ran.code == 3, ran.out
+    assert "Worse than the baseline: sqnr_db." in ran.text("edgequant-reports/report.html")
+    assert ran.failures() == 1
 
 
-@pytest.mark.parametrize("name", ["model", "eval", "limits", "against", "on"])
-def test_an_input_is_a_word_and_never_a_command(models, tmp_path, name):
-    model, float_model, evaluation, limits = named(models, "loose.toml")
-    hostile = '$(touch pwned)"; touch pwned; `touch pwned` #'
-    given = {"model": model, "float": float_model, "eval": evaluation, "limits": limits} | {name: hostile}
-    ran = on_github(tmp_path, **given)
-    assert ran.code in (1, 2), ran.out
+HOSTILE = "$(touch pwned)\"; touch pwned; `touch pwned` ' * #"
+OPTIONS = {"eval": "--eval", "columns": "--columns", "limits": "--limits", "against": "--against", "on": "--on"}
+
+
+@pytest.mark.parametrize("system", [on_github, on_gitlab])
+def test_an_input_is_a_word_and_never_a_command(tmp_path, system):
+    """In the command's place stands one that writes down how it was called."""
+    names = ("model", "float", *OPTIONS)
+    values = {name: f"{name} {HOSTILE}" for name in names}
+    given = values if system is on_github else {f"EDGEQUANT_{name.upper()}": text for name, text in values.items()}
+    ran = system(tmp_path, 'printf "%s\\n" "$@" > called; exit 3', **given)
+    assert ran.code == 3, ran.out
+    called = ran.text("called").splitlines()
+    assert called[:3] == ["gate", values["model"], values["float"]]
+    for name, option in OPTIONS.items():
+        assert called[called.index(option) + 1] == values[name]
     assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize("system", [on_github, on_gitlab])
+def test_what_is_not_given_is_left_to_the_command(tmp_path, system):
+    given = {"model": "m"} if system is on_github else {"EDGEQUANT_MODEL": "m"}
+    called = system(tmp_path, 'printf "%s\\n" "$@" > called', **given).text("called").splitlines()
+    assert called[:2] == ["gate", "m"]
+    assert set(OPTIONS.values()).isdisjoint(called)
 
 
 def test_no_script_of_the_action_has_an_expression_in_it():
