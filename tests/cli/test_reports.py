@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -169,3 +170,19 @@ def test_a_bundle_without_its_model_is_told(made, tmp_path, capsys):
             os.link(path, tmp_path / path.name)
     assert main(["report", str(tmp_path)]) == 1
     assert "the bundle's model cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("schema", [1, 0])
+def test_the_gate_writes_what_it_says_of_a_bundle_whatever_the_bundle_holds_of_an_earlier_one(made, tmp_path, schema):
+    place, _ = made
+    bundle = shutil.copytree(place.out, tmp_path / "bundle")
+    manifest = json.loads((bundle / "manifest.json").read_bytes())
+    manifest["gate"]["schema"] = schema
+    (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    (bundle / "manifest.json.sha256").unlink()
+    judged = [str(bundle), str(place.folder / "model"), "--eval", str(place.folder / "evaluation.csv")]
+    assert main(["gate", *judged, "--decision", "point", "--threads", "1", *forms(tmp_path)]) in (0, 3)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    for words in ("for loose", "Worst rows", "linear layers, float", "linear layers, int8", "All 1"):
+        assert words in page
+    assert cases_of(tmp_path / "junit.xml").find("testsuite") is not None

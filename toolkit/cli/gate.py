@@ -6,7 +6,7 @@ from pathlib import Path
 
 from toolkit.cli import inputs, outputs, terminal
 from toolkit.cli.reach import add_on, place_to_judge_on
-from toolkit.cli.render import bundle_page, stored_page
+from toolkit.cli.render import bundle_page, page_of, stored_page
 from toolkit.cli.report import gate_table, trend_table
 from toolkit.errors import UsageError
 from toolkit.gate import Elsewhere, GateReport, Rules, Subject, Trial, against, compare, refusal
@@ -103,8 +103,7 @@ def _limits(args: Namespace, bundle: Bundle | None) -> Gate:
 
 
 def _page(report: GateReport, bundle: Bundle | None, models: tuple[bytes, bytes]) -> Page:
-    stored = Page(report) if bundle is None else bundle_page(bundle.folder)
-    return replace(stored, report=report, parts=parts(*models))
+    return Page(report, parts=parts(*models)) if bundle is None else page_of(bundle, report, models)
 
 
 def _elsewhere(args: Namespace, bundle: Bundle | None, int8: Subject) -> Elsewhere | None:

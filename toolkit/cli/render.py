@@ -8,11 +8,12 @@ from toolkit import decisions
 from toolkit.cli import outputs, terminal
 from toolkit.cli.report import gate_table
 from toolkit.errors import BundleError, UsageError
+from toolkit.gate import GateReport
 from toolkit.gate.reading import read_report
 from toolkit.report.page import Page, layers, provenance
 from toolkit.report.parts import parts
 from toolkit.report.schema import SCHEMA
-from toolkit.runtime.bundle import open_bundle
+from toolkit.runtime.bundle import Bundle, open_bundle
 from toolkit.runtime.strict import parse, read
 from toolkit.speed import Speed
 
@@ -55,12 +56,17 @@ def bundle_page(folder: Path) -> Page:
         data = model.read_bytes()
     except OSError as error:
         raise BundleError("the bundle's model cannot be read", where=model, got=error.strerror) from None
+    return page_of(bundle, read_report(manifest.gate, folder / "manifest.json: gate"), (None, data))
+
+
+def page_of(bundle: Bundle, report: GateReport, models: tuple[bytes | None, bytes]) -> Page:
+    """Return a report of a bundle's model with what the bundle says of it; ``models``: fp32's, if known, and int8's."""
     return Page(
-        report=read_report(manifest.gate, bundle.folder / "manifest.json: gate"),
-        target=manifest.target.name,
-        layers=layers(decisions.read(folder)),
-        parts=parts(None, data),
-        provenance=provenance(manifest.provenance),
+        report=report,
+        target=bundle.manifest.target.name,
+        layers=layers(decisions.read(bundle.folder)),
+        parts=parts(*models),
+        provenance=provenance(bundle.manifest.provenance),
     )
 
 
