@@ -27,6 +27,7 @@ import toolkit.runtime
 from toolkit.cli.doctor import diagnose
 from toolkit.runtime.host import Engine, Host
 
+_REAL_TIME = (os.SCHED_FIFO, os.SCHED_RR)  # chrt -r 1 start.py …: what an idle machine would show, on a busy one
 PACKAGES: dict[Engine, tuple[str, ...]] = {
     "python": ("numpy", "numpy.libs", "onnxruntime", "tokenizers"),
     "capi": ("tokenizers",),
@@ -132,7 +133,8 @@ def conditions(rounds: int, requests: int, threads: int) -> dict[str, str]:
     packages = ("onnxruntime", "numpy", "tokenizers")
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "cpu": f"{found.cpu}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f} of the last minute",
+        "cpu": f"{found.cpu}, {len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f} of the last minute, "
+        + ("before all other processes" if os.sched_getscheduler(0) in _REAL_TIME else "among other processes"),
         "versions": f"python {sys.version.split()[0]}, " + ", ".join(f"{name} {version(name)}" for name in packages),
         "figures": f"medians of {rounds} rounds, engines in turn, {threads} threads, files in the page cache",
         "requests": f"{requests}, 1 to 4 texts of 1 to 100 words each",

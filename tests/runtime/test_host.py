@@ -5,32 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import toolkit
 from tests.runtime.tiny import TEXTS
 from toolkit.runtime import EdgequantError, UsageError, host, load, verify
 from toolkit.runtime.__main__ import main
 from toolkit.runtime.host import Host
 
 LIBRARY = Host(engine="capi").library_path()
-
-
-@pytest.fixture
-def device(tmp_path) -> Path:
-    """A folder with the runtime, tokenizers and onnxruntime's shared library: all that a slim image has."""
-    folder = tmp_path / "device"
-    (folder / "toolkit").mkdir(parents=True)
-    shutil.copytree(Path(toolkit.__file__).parent / "runtime", folder / "toolkit/runtime")
-    shutil.copy(toolkit.__file__, folder / "toolkit")
-    (folder / "tokenizers").symlink_to(Path(find_spec("tokenizers").origin).parent)
-    (folder / "onnxruntime/capi").mkdir(parents=True)
-    (folder / "onnxruntime/capi" / LIBRARY.name).symlink_to(LIBRARY)
-    return folder
 
 
 def there(device: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

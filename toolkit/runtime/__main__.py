@@ -1,5 +1,6 @@
 """``python -m toolkit.runtime``: all that a device needs, with nothing else installed."""
 
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -21,4 +22,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # numpy holds numbers here and multiplies none: its BLAS would start a thread a core, each of which spins at first.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(main())
