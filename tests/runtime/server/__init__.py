@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -99,23 +100,25 @@ def environment(**env: str) -> dict[str, str]:
     return {**clean, "PYTHONPATH": str(ROOT), **env}
 
 
-def start(*arguments: object, env: dict[str, str] | None = None, wait: bool = True) -> Server:
+RUNTIME = ("-m", "toolkit.runtime")
+
+
+def start(*arguments: object, env: dict[str, str] | None = None, program: Sequence[str] = RUNTIME) -> Server:
     """Start ``serve`` on a free port of loopback and wait until it says that it is ready."""
-    command = [sys.executable, "-W", "error", "-m", "toolkit.runtime", "serve", *map(str, arguments)]
+    command = [sys.executable, "-W", "error", *program, "serve", *map(str, arguments)]
     if "--unix" not in command:
         command += ["--port", "0"]
     process = subprocess.Popen(command, env=environment(**env or {}), stderr=subprocess.PIPE, text=True)
     server = Server(process)
-    while wait:
+    while not server.logs or server.logs[-1]["event"] != "ready":
         line = process.stderr.readline()
         server.lines.append(line)
-        if not line:
+        if not line.startswith("{"):
+            server.lines.append(process.communicate(timeout=60)[1])
             raise RuntimeError(f"no server: {''.join(server.lines)}")
         server.logs.append(json.loads(line))
-        if server.logs[-1]["event"] == "ready":
-            host, _, port = server.logs[-1]["address"].removeprefix("http://").rpartition(":")
-            server.address = (host, int(port) if port.isdigit() else 0)
-            break
+    host, _, port = server.logs[-1]["address"].removeprefix("http://").rpartition(":")
+    server.address = (host, int(port) if port.isdigit() else 0)
     server.reader = Thread(target=server.read_logs, daemon=True)
     server.reader.start()
     return server
