@@ -65,14 +65,14 @@ def check_places(
 
 
 def _check(bundle: Bundle, place: Place, threads: int, timeout: float) -> PlaceReport:
-    proof, kernels = _prove(place, timeout)
+    proof, kernels = prove_place(place, timeout)
     report = verify_there(place, bundle.folder, threads=threads, timeout=timeout)
     theirs = [Check(str(item["name"]), item["ok"] is True, str(item["detail"])) for item in report["checks"]]
     kept = tuple(check for check in theirs if check.name != _CPU)
     return PlaceReport(place.isa, place.how, place.detail, proof, (*kernels, *kept))
 
 
-def _prove(place: Place, timeout: float) -> tuple[Proof | None, tuple[Check, ...]]:
+def prove_place(place: Place, timeout: float = TIMEOUT) -> tuple[Proof | None, tuple[Check, ...]]:
     """Run the probes; under emulation, look too at which instructions they came to."""
     if place.how != "emulated":
         proof, kernels = prove_kernels(place, timeout)
