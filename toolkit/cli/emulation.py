@@ -31,15 +31,20 @@ def add_sample(parser: ArgumentParser) -> None:
     )
 
 
-def sample_of(args: Namespace, manifest: "Manifest", default: int | None = None) -> "Sample | None":
-    """Return the sentences that the options ask for, ``default`` of them if they ask for nothing; None for none."""
+def sample_of(args: Namespace, manifest: "Manifest") -> "Sample | None":
+    """Return the sentences that the options ask for; None if they ask for nothing."""
+    if args.sample or args.budget:
+        return sample_or(args, manifest, None)
+    if args.texts is not None:
+        raise UsageError("--texts says which sentences, not how many", hint="add --sample N or --budget SECONDS")
+    return None
+
+
+def sample_or(args: Namespace, manifest: "Manifest", default: int | None) -> "Sample":
+    """Return the sentences that the options ask for, ``default`` of them if they ask for no number."""
     from toolkit.isa.sentences import Sample  # noqa: PLC0415 - a device has no onnx
 
     count = args.sample or (None if args.budget else default)
-    if count is None and args.budget is None:
-        if args.texts is not None:
-            raise UsageError("--texts says which sentences, not how many", hint="add --sample N or --budget SECONDS")
-        return None
     return Sample(_texts(args.texts, manifest), count, args.budget)
 
 

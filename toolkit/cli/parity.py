@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from toolkit.cli import terminal
-from toolkit.cli.emulation import add_qemu, add_sample, sample_of
+from toolkit.cli.emulation import add_qemu, add_sample, sample_or
 from toolkit.cli.reach import reach
 from toolkit.errors import UsageError
 from toolkit.isa.choose import places, verify_of
@@ -34,8 +34,7 @@ def run(args: Namespace) -> int:
     names = [name.strip() for name in args.isa.split(",")]
     if not all(names):
         raise UsageError("a name after --isa is empty", got=args.isa, expected=",".join(PLACES))
-    sample = sample_of(args, bundle.manifest, SENTENCES)
-    assert sample is not None  # noqa: S101 - there is a default
+    sample = sample_or(args, bundle.manifest, SENTENCES)
     here, target = reach(args.qemu), verify_of(bundle.manifest)
     report = parity(bundle, names, lambda name: places([name], target, here), sample, terminal.track)
     if args.json:

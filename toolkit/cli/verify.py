@@ -3,14 +3,15 @@
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from toolkit.cli.emulation import add_qemu
+from toolkit.cli.emulation import add_qemu, add_sample, sample_of
 from toolkit.errors import MissingExtraError, UsageError
 from toolkit.runtime import commands
 
 if TYPE_CHECKING:
     from toolkit.isa.check import IsaReport
 
-TOLD = ("kernels", "instructions", "golden vectors")  # the rest, files and digests, is the same in every place
+# The rest, files and digests, is the same in every place.
+TOLD = ("kernels", "instructions", "golden vectors", "layers", "sentences")
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -23,12 +24,15 @@ def configure(parser: ArgumentParser) -> None:
         help="run it on these kernels here, and prove that they ran: avx2, vnni, neon, dotprod, i8mm, a CPU model of "
         "QEMU, or target (those of the bundle's recipe); may be given more than once",
     )
+    add_sample(parser)
     add_qemu(parser)
 
 
 def run(args: Namespace) -> int:
     """Verify, and report; exit 1 if something is not as it should be."""
     if args.isa is None:
+        if args.sample or args.budget or args.texts:
+            raise UsageError("sentences are compared between kernels", hint="name them: --isa target")
         return commands.run_verify(args)
     try:
         report = _check(args)
@@ -58,8 +62,9 @@ def _check(args: Namespace) -> "IsaReport":
     bundle = open_bundle(args.bundle)
     if args.key is not None:
         verify_signature(bundle.folder, args.key.read_bytes())
+    sample = sample_of(args, bundle.manifest)
     chosen = places(names, verify_of(bundle.manifest), reach(args.qemu))
-    return check_places(bundle, chosen, args.threads or 1, track=terminal.track)
+    return check_places(bundle, chosen, args.threads or 1, sample=sample, track=terminal.track)
 
 
 def _lines(report: "IsaReport") -> list[str]:

@@ -1,13 +1,16 @@
 """``verify --isa``: a bundle's own model on the kernels of its target, with the proof of which kernels ran."""
 
+import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from toolkit.errors import EdgequantError
 from toolkit.isa.choose import SATURATING
 from toolkit.isa.pair_bound import check_pair_bound
 from toolkit.isa.place import TIMEOUT, How, Place, verify_there
 from toolkit.isa.probe import Proof, prove
+from toolkit.isa.sentences import Agreement, Reference, Sample, agreement, make_reference
 from toolkit.isa.trace import check_instructions, traced
 from toolkit.progress import Track, silent
 from toolkit.runtime.bundle import Bundle
@@ -25,6 +28,7 @@ class PlaceReport:
     detail: str
     proof: Proof | None
     checks: tuple[Check, ...]
+    agreement: Agreement | None = None  # of real sentences, where a sample was asked for
 
 
 @dataclass(frozen=True)
@@ -48,9 +52,17 @@ class IsaReport:
 
 
 def check_places(
-    bundle: Bundle, places: Sequence[Place], threads: int, *, timeout: float = TIMEOUT, track: Track = silent
+    bundle: Bundle,
+    places: Sequence[Place],
+    threads: int,
+    *,
+    sample: Sample | None = None,
+    timeout: float = TIMEOUT,
+    track: Track = silent,
 ) -> IsaReport:
-    """Prove each place's kernels and run the device's own verify there; EdgequantError where one cannot run at all.
+    """Prove each place's kernels and run the device's own verify there, and a sample of real sentences on request.
+
+    EdgequantError where one cannot run at all.
 
     The pair bound is proven too, where a place, or the CPU the bundle is for, has kernels that saturate.
     """
@@ -60,8 +72,20 @@ def check_places(
     checks: tuple[Check, ...] = ()
     if manifest.target.architecture == "x86_64" and bounded:
         checks = (check_pair_bound(bundle.folder / manifest.model.file),)
-    shown = [_check(bundle, place, threads, timeout) for place in track(places, "verify on kernels", len(places))]
+    with tempfile.TemporaryDirectory(prefix="edgequant-verify-") as folder:
+        compared = (sample, make_reference(bundle, sample.candidates(), Path(folder))) if sample else None
+        shown = []
+        for place in track(places, "verify on kernels", len(places)):
+            found = _check(bundle, place, threads, timeout)
+            shown.append(_with_sentences(found, place, *compared, manifest.golden.min_cosine) if compared else found)
     return IsaReport(str(bundle.folder), title, checks, tuple(shown))
+
+
+def _with_sentences(
+    report: PlaceReport, place: Place, sample: Sample, reference: Reference, least: float
+) -> PlaceReport:
+    found, _ = agreement(place, reference, sample)
+    return replace(report, agreement=found, checks=(*report.checks, *found.checks(least)))
 
 
 def _check(bundle: Bundle, place: Place, threads: int, timeout: float) -> PlaceReport:
