@@ -1,4 +1,4 @@
-"""``python -m toolkit.isa.pinned_run``: runs ``pinned`` models in a place. An ``.npz`` on stdin, an ``.npz`` on stdout.
+"""What runs ``pinned`` models in a place: the bytes of an ``.npz`` in, the bytes of an ``.npz`` out.
 
 In: ``job``, JSON of ``Job``; ``N|NAME``, the inputs of sentence N, with ``held`` its int8 activations too. Out:
 ``N|output``, the model's own answer; ``seconds`` of all runs; without ``held`` ``N|NAME``, the int8 activations; with
@@ -8,9 +8,7 @@ how many steps the farthest.
 
 import io
 import json
-import sys
 import time
-from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,7 +18,6 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from toolkit.runtime.engine_python import session_options
-from toolkit.runtime.failures import run_command
 from toolkit.runtime.manifest import SessionInfo
 from toolkit.runtime.strict import read
 
@@ -42,7 +39,7 @@ class Job:
     session: SessionInfo
 
     def pack(self, arrays: Arrays) -> bytes:
-        """Return the job and its arrays as stdin takes them."""
+        """Return the job and its arrays as ``answer`` takes them."""
         return _packed({"job": np.array(json.dumps(asdict(self))), **arrays})
 
 
@@ -52,10 +49,10 @@ def unpack(data: bytes) -> dict[str, Array]:
         return {name: found[name] for name in found.files}
 
 
-def run_job(_args: Namespace) -> int:
-    """Read the job on stdin, run it, write what came of it."""
-    arrays = unpack(sys.stdin.buffer.read())
-    job = read(Job, json.loads(str(arrays.pop("job"))), "the job on stdin")
+def answer(data: bytes) -> bytes:
+    """Run a packed job and return what came of it."""
+    arrays = unpack(data)
+    job = read(Job, json.loads(str(arrays.pop("job"))), "the job")
     free, held = _session(job.free, job.session), _session(job.held, job.session) if job.held else None
     made: dict[str, Array] = {}
     start = time.perf_counter()
@@ -67,8 +64,7 @@ def run_job(_args: Namespace) -> int:
             given = {name: arrays[f"{number}|{name}"] for name in job.names}
             made |= {f"{number}|{name}": value for name, value in _held(held, job, feed, given)}
     made["seconds"] = np.array(time.perf_counter() - start)
-    sys.stdout.buffer.write(_packed(made))
-    return 0
+    return _packed(made)
 
 
 def _held(session: ort.InferenceSession, job: Job, feed: Arrays, given: Arrays) -> Iterator[tuple[str, Array]]:
@@ -92,7 +88,3 @@ def _packed(arrays: Arrays) -> bytes:
     handle = io.BytesIO()
     np.savez(handle, **arrays)  # type: ignore[arg-type] # its keyword allow_pickle is not among the names
     return handle.getvalue()
-
-
-if __name__ == "__main__":
-    sys.exit(run_command(Namespace(run=run_job)))

@@ -12,7 +12,7 @@ from toolkit.errors import EdgequantError, UsageError
 from toolkit.isa.native import python_here
 from toolkit.isa.pinned import OWN, pin
 from toolkit.isa.pinned_run import Job, unpack
-from toolkit.isa.place import Place, run_module
+from toolkit.isa.place import Place, run
 from toolkit.runtime.bundle import Bundle
 from toolkit.runtime.tokenization import Text, TextTokenizer
 from toolkit.runtime.verification import Check
@@ -24,6 +24,7 @@ MOVED = 1e-4
 FIRST = 8  # sentences whose time tells how many more a budget allows
 MOST = 256  # sentences whose int8 activations are held in memory at a time
 _TIMEOUT = 3600.0
+_RUN = "import sys; from toolkit.isa.pinned_run import answer; sys.stdout.buffer.write(answer(sys.stdin.buffer.read()))"
 Array = npt.NDArray[Any]
 
 
@@ -143,7 +144,7 @@ def _ask(place: Place, reference: Reference, numbers: range) -> dict[str, Array]
 
 
 def _answer(place: Place, job: Job, arrays: dict[str, Array]) -> dict[str, Array]:
-    done = run_module(place, "toolkit.isa.pinned_run", (), job.pack(arrays), timeout=_TIMEOUT)
+    done = run(place, ("-P", "-c", _RUN), job.pack(arrays), timeout=_TIMEOUT)
     try:
         return unpack(done.stdout)
     except (ValueError, OSError, EOFError):
