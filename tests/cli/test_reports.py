@@ -96,6 +96,7 @@ def test_without_a_form_it_prints_the_table_and_a_failed_report_is_no_failure_to
     assert main(["report", str(stored(tmp_path, FAILED))]) == 0
     out, _ = capsys.readouterr()
     assert "UNDECIDED" in out
+    assert "against the baseline" in out
     assert "−1.20 … −0.80" in out  # noqa: RUF001
 
 

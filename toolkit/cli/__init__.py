@@ -16,7 +16,7 @@ COMMANDS = {
     "quantize": ("turn a float model into a gated int8 bundle for one target CPU", "quantize"),
     "gate": ("judge an int8 model by its float model: a bundle, or any two ONNX text models", "gate"),
     "verify": (commands.VERIFY, "verify"),
-    "report": ("render the gate's report of a bundle or a file: a page, JUnit XML, markdown, annotations", "render"),
+    "report": ("render the gate's report of a bundle or a file: a page, JUnit XML, markdown, annotations", "report"),
     "inspect": ("show what was decided for every tensor of a bundle, and why", "inspect"),
     "parity": ("run one bundle on every int8 kernel that this machine can reach, and compare them", "parity"),
     "targets": ("list the target CPUs, or explain one recipe", "targets"),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from toolkit.cli import inputs, outputs, terminal
 from toolkit.cli.reach import add_on, place_to_judge_on
-from toolkit.cli.render import bundle_page, page_of, stored_page
-from toolkit.cli.report import gate_table, trend_table
+from toolkit.cli.report import bundle_page, page_of, stored_page
+from toolkit.cli.verdict_tables import gate_table, trend_table
 from toolkit.errors import UsageError
 from toolkit.gate import Elsewhere, GateReport, Rules, Subject, Trial, against, compare, refusal
 from toolkit.isa.choose import verify_of
@@ -21,7 +21,7 @@ from toolkit.subjects import bundle_subject, source_subject
 from toolkit.targets import Gate, load_limits, load_recipe, recipe_files
 
 DEFAULT_LIMITS = "x86-avx2"
-HINT = "look at the worst rows in the report (--json)"
+HINT = "look at the worst rows in the report (--html FILE)"
 
 
 def configure(parser: ArgumentParser) -> None:

@@ -13,7 +13,7 @@ from toolkit import quantize as job
 from toolkit.atomic import refuse_existing
 from toolkit.cli import inputs, outputs, terminal
 from toolkit.cli.reach import add_on, place_to_judge_on
-from toolkit.cli.report import gate_table
+from toolkit.cli.verdict_tables import gate_table
 from toolkit.decisions import decisions
 from toolkit.errors import GateError, UsageError
 from toolkit.isa.native import why_not_native

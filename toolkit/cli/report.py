@@ -1,44 +1,85 @@
-"""The gate's verdicts as a table for people."""
+"""`edgequant report`: a stored report, of a bundle or of a file that --json wrote, in the forms that people read."""
 
-from rich.table import Table
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from pathlib import Path
 
-from toolkit.cli import terminal
+from toolkit import decisions
+from toolkit.cli import outputs, terminal
+from toolkit.cli.verdict_tables import gate_table, trend_table
+from toolkit.errors import BundleError, UsageError
 from toolkit.gate import GateReport
-from toolkit.report import words
-
-MARKS = {
-    "pass": "[green]pass[/]",
-    "fail": "[bold red]FAIL[/]",
-    "undecided": "[bold yellow]UNDECIDED[/]",
-    "not measured": "[yellow]not measured[/]",
-    "no limit": "",
-}
+from toolkit.gate.reading import read_report
+from toolkit.report.page import Page, layers, provenance
+from toolkit.report.parts import parts
+from toolkit.report.schema import SCHEMA
+from toolkit.runtime.bundle import Bundle, open_bundle
+from toolkit.runtime.strict import parse, read
+from toolkit.speed import Speed
 
 
-def gate_table(report: GateReport, title: str) -> Table:
-    """Return one row a metric."""
-    ran = "this CPU" if report.place is None else f"{report.place.isa} ({report.place.how})"
-    where = f"{title}, judged on {report.rows} rows of {report.dataset}, int8 on {ran}"
-    level = next((100 * verdict.interval.level for verdict in report.verdicts if verdict.interval), None)
-    interval = "" if level is None else f"{level:g} % interval"
-    made = terminal.table("metric", ">fp32", ">int8", interval, "limit", "", "", title=where)
-    for verdict in report.verdicts:
-        made.add_row(
-            words.name(verdict.metric),
-            words.number(verdict.metric, verdict.fp32),
-            words.number(verdict.metric, verdict.int8),
-            words.interval(verdict),
-            words.limit(verdict),
-            MARKS[verdict.outcome],
-            verdict.note,
-        )
-    return made
+def configure(parser: ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.add_argument(
+        "source",
+        metavar="REPORT.json|BUNDLE",
+        nargs="?",
+        type=Path,
+        help="what --json of `edgequant gate` or `quantize` printed, or a bundle's folder",
+    )
+    parser.add_argument("--schema", action="store_true", help="print the JSON Schema of the gate's report instead")
+    outputs.configure(parser)
 
 
-def trend_table(report: GateReport, against: str) -> Table:
-    """Return one row a metric that an earlier report has too."""
-    made = terminal.table("metric", ">before", ">now", "", title=f"against {against}")
-    for trend in report.trend:
-        values = (words.number(trend.metric, value) for value in (trend.previous, trend.now))
-        made.add_row(words.name(trend.metric), *values, MARKS[trend.outcome])
-    return made
+def run(args: Namespace) -> int:
+    """Render; exit 0 whatever the report says."""
+    if args.schema:
+        print(SCHEMA, end="")
+        return 0
+    if args.source is None:
+        raise UsageError("no report is named", expected="REPORT.json or BUNDLE")
+    outputs.check(args)
+    page = bundle_page(args.source) if args.source.is_dir() else stored_page(args.source)
+    if outputs.wanted(args):
+        outputs.write(args, page)
+    else:
+        terminal.print_table(gate_table(page.report, page.title))
+        if page.report.trend:
+            terminal.print_table(trend_table(page.report, "the baseline"))
+    return 0
+
+
+def bundle_page(folder: Path) -> Page:
+    """Return what a bundle holds of its own gate: no texts, but all layers."""
+    bundle = open_bundle(folder)
+    manifest = bundle.manifest
+    model = folder / manifest.model.file
+    try:
+        data = model.read_bytes()
+    except OSError as error:
+        raise BundleError("the bundle's model cannot be read", where=model, got=error.strerror) from None
+    return page_of(bundle, read_report(manifest.gate, folder / "manifest.json: gate"), (None, data))
+
+
+def page_of(bundle: Bundle, report: GateReport, models: tuple[bytes | None, bytes]) -> Page:
+    """Return a report of a bundle's model with what the bundle says of it; ``models``: fp32's, if known, and int8's."""
+    return Page(
+        report=report,
+        target=bundle.manifest.target.name,
+        layers=layers(decisions.read(bundle.folder)),
+        parts=parts(*models),
+        provenance=provenance(bundle.manifest.provenance),
+    )
+
+
+def stored_page(path: Path) -> Page:
+    """Return what a file holds: the gate's report, alone or beside what else ``quantize`` printed."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError("the report cannot be read", where=path, got=error.strerror) from None
+    value = parse(data, path)
+    if not isinstance(value, Mapping) or "gate" not in value:
+        return Page(read_report(value, path))
+    speeds = value.get("speed") or []
+    return Page(read_report(value["gate"], path), speeds=tuple(read(Speed, item, path) for item in speeds))
