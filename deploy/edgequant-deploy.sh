@@ -16,6 +16,7 @@ Usage: edgequant-deploy.sh [OPTION]... KIT        install a kit and switch to it
 Trust, one of these for KIT:
   --key PUB           refuse a kit that the owner of this ed25519 public key (PEM) did not sign
   --digest SHA256     refuse any other file than the one with this SHA-256
+  --require-signature with --key: the server too refuses bundles that are not signed by it
   --allow-unsigned    ask for neither; damage is still found, an attacker's kit is not
 
 Where and how:
@@ -25,7 +26,7 @@ Where and how:
   --root DIR          put DIR before every path: a mounted image, a chroot, a test
   --base DIR          the folder of the releases (default: /opt/edgequant)
   --listen ADDR       where the server listens (default: 127.0.0.1)
-  --port N            and its port (default: 8000)
+  --port N            and its port (default: 8080)
   --memory SIZE       the unit's MemoryMax (default: 512M)
   --no-systemd        write no unit; RELEASE/run.sh starts the server in the foreground
   --restart COMMAND   with --no-systemd: what makes your supervisor start the server anew
@@ -55,7 +56,8 @@ quote() { printf "'%s' " "$(printf '%s' "$1" | sed "s/'/'\\\\''/g")"; }
 
 read_arguments() {
 	mode=install kit='' key='' digest='' unsigned='' host='' ssh=ssh sudo='' root='' base=/opt/edgequant
-	listen=127.0.0.1 port=8000 memory=512M systemd=yes restart='' timeout=30 keep=3 dry=''
+	listen=127.0.0.1 port=8080 memory=512M systemd=yes restart='' timeout=30 keep=3 dry=''
+	require=''
 	passed='' # what goes to the host, quoted
 	while [ $# -gt 0 ]; do
 		option=$1
@@ -84,6 +86,7 @@ read_arguments() {
 		--timeout) timeout=$value && pass "$option" "$value" ;;
 		--keep) keep=$value && pass "$option" "$value" ;;
 		--allow-unsigned) unsigned=yes && pass "$option" ;;
+		--require-signature) require=yes && pass "$option" ;;
 		--no-systemd) systemd='' && pass "$option" ;;
 		--dry-run) dry=yes && pass "$option" ;;
 		--rollback | --status | --uninstall) mode=${option#--} && pass "$option" ;;
@@ -115,6 +118,7 @@ check_arguments() {
 	[ -n "$kit" ] || { usage >&2 && exit 2; }
 	[ -f "$kit" ] || fail 2 "there is no such kit: $kit"
 	[ -z "$key" ] || [ -f "$key" ] || fail 2 "there is no such key: $key"
+	[ -z "$require" ] || [ -n "$key" ] || fail 2 '--require-signature goes with --key'
 	[ -n "$key$digest$unsigned" ] ||
 		fail 1 'nothing says whom to trust' 'hint: --key PUB, --digest SHA256, or --allow-unsigned'
 }
@@ -213,6 +217,8 @@ check_sums() {
 
 fact() { sed -n "s/^$1=//p" "${2:-$tmp/kit}/kit.conf"; }
 
+setting() { sed -n "s/^$1=//p" "$2/settings.conf"; } # what was said when RELEASE was installed
+
 check_host() {
 	[ "$(fact format)" = 1 ] || fail 1 'the kit is of another format' "got: $(fact format)" 'hint: use the script of the kit'
 	here=$(uname -m)
@@ -263,7 +269,15 @@ write_start() { # RELEASE: what the unit and run.sh need to know
 	above='' paths=''
 	[ "$(fact python "$1")" != none ] || above=$base/current/rootfs
 	for name in $(fact bundles "$1"); do paths="$paths $above/models/$name"; done
-	echo "EDGEQUANT_BUNDLES=${paths# }" >"$1/edgequant.env"
+	signed=''
+	if [ -n "$require" ]; then
+		cp "$key" "$1/rootfs/key.pub"
+		paths="$paths --require-signature $above/key.pub"
+		# shellcheck disable=SC2016 # run.sh's
+		signed='--require-signature "$tree/key.pub"'
+	fi
+	echo "EDGEQUANT_ARGUMENTS=${paths# }" >"$1/edgequant.env"
+	printf 'listen=%s\nport=%s\nmemory=%s\n' "$listen" "$port" "$memory" >"$1/settings.conf"
 	{
 		printf '#!/bin/sh\n# Starts the server in the foreground: for a supervisor of your own.\nset -eu\n'
 		# shellcheck disable=SC2016 # run.sh's
@@ -279,7 +293,7 @@ write_start() { # RELEASE: what the unit and run.sh need to know
 		printf ' -m toolkit.runtime serve'
 		# shellcheck disable=SC2016
 		for name in $(fact bundles "$1"); do printf ' "$tree/models/%s"' "$name"; done
-		printf ' --host %s --port %s "$@"\n' "$listen" "$port"
+		printf ' %s --host %s --port %s "$@"\n' "$signed" "$listen" "$port"
 	} >"$1/run.sh"
 	chmod 755 "$1/run.sh"
 }
@@ -295,9 +309,11 @@ write_unit() { # RELEASE
 	unit=$root/etc/systemd/system/edgequant.service
 	change=''
 	[ "$(fact python "$1")" != none ] || change='/^RootDirectory=/d;/^MountAPIVFS=/d;s|PYTHONPATH=|&@BASE@/current/rootfs|;'
-	case $listen in 127.* | ::1) ;; *) change="$change/^IPAddress/d;" ;; esac
+	at=$(setting listen "$1")
+	case $at in 127.* | ::1) ;; *) change="$change/^IPAddress/d;" ;; esac
+	change="${change}s|@BASE@|$base|g;s|@LISTEN@|$at|g;s|@PORT@|$(setting port "$1")|g;s|@MEMORY@|$(setting memory "$1")|g"
 	mkdir -p "${unit%/*}"
-	sed "${change}s|@BASE@|$base|g;s|@LISTEN@|$listen|g;s|@PORT@|$port|g;s|@MEMORY@|$memory|g" "$1/edgequant.service" >"$unit.new"
+	sed "$change" "$1/edgequant.service" >"$unit.new"
 	mv "$unit.new" "$unit"
 	[ -n "$root" ] || { systemctl daemon-reload && systemctl --quiet enable edgequant.service; }
 }
@@ -315,23 +331,17 @@ restarts() { [ -n "$restart" ] || { [ -n "$systemd" ] && [ -z "$root" ]; }; }
 
 ready() { # RELEASE: ask /ready until it says 200 or the time is over
 	restarts || return 0
-	case $listen in 0.0.0.0 | ::) at=127.0.0.1 ;; *) at=$listen ;; esac
-	python_of "$1" -c '
-import socket, sys, time
-end = time.monotonic() + int(sys.argv[3])
-said = b"nothing"
-while time.monotonic() < end:
-    try:
-        with socket.create_connection((sys.argv[1], int(sys.argv[2])), 2) as s:
-            s.sendall(b"GET /ready HTTP/1.0\r\nHost: localhost\r\n\r\n")
-            said = s.recv(4096).split(b"\r\n")[0]
-        if said.split()[1:2] == [b"200"]:
-            sys.exit(0)
-    except OSError as error:
-        said = str(error).encode()
-    time.sleep(0.2)
-sys.exit("/ready did not answer 200 in time: " + said.decode("ascii", "replace"))
-' "$at" "$port" "$timeout"
+	at=$(setting listen "$1")
+	case $at in 0.0.0.0 | ::) at=127.0.0.1 ;; *:*) at="[$at]" ;; esac
+	at=http://$at:$(setting port "$1")/ready
+	end=$(($(date +%s) + timeout))
+	until python_of "$1" -m toolkit.runtime health --timeout 2 --url "$at" 2>"$tmp/said"; do
+		if [ "$(date +%s)" -ge "$end" ]; then
+			sed 's/^/  /' "$tmp/said" >&2
+			return 1
+		fi
+		sleep 1
+	done
 }
 
 switch_to() { # RELEASE's name; goes back when the server does not get ready

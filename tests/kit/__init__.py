@@ -16,12 +16,12 @@ from tests.runtime.tiny import DIMENSION, Parts
 from toolkit.kit import Runtime, write_kit
 from toolkit.runtime import cpu
 from toolkit.runtime.manifest import Golden
-from toolkit.trust.signing import generate, load_private
+from toolkit.trust.signing import generate, load_private, sign_bundle
 
 SCRIPT = Path(toolkit.__file__).parent.parent / "deploy/edgequant-deploy.sh"
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 WRONG = Golden(("the cat",), (), ((9.0,) * DIMENSION,), 0.9999, 1e-5)
-LIBRARIES = ("numpy", "numpy.libs", "onnxruntime", "tokenizers")
+LIBRARIES = ("h11", "numpy", "numpy.libs", "onnxruntime", "tokenizers")
 
 
 def small_tree(tree: Path) -> Path:
@@ -32,6 +32,8 @@ def small_tree(tree: Path) -> Path:
     shutil.copyfile(package / "__init__.py", library / "toolkit/__init__.py")
     for name in LIBRARIES:
         found = importlib.util.find_spec(name.partition(".")[0])
+        if not found:
+            pytest.skip(f"{name} is not installed")
         path = Path(found.origin).parent.with_name(name)
         if path.exists():
             (library / name).symlink_to(path)
@@ -74,10 +76,15 @@ def make(folder: Path) -> Made:
     made = Made(folder)
     generate(made.key)
     runtime = Runtime(small_tree(folder / "tree"), cpu.architecture(), VERSION)
+    mute = Runtime(small_tree(folder / "mute"), cpu.architecture(), VERSION)
+    (mute.tree / "opt/edgequant/h11").unlink()  # it verifies, and cannot serve
     for name in ("one", "two", "unready", "wrong"):
         changes = {"name": name} | ({"golden": WRONG} if name == "wrong" else {})
         bundle = Parts(changes=changes).write(folder / name)
-        write_kit(made.kit(name), [bundle], runtime, load_private(made.key))
+        key = load_private(made.key)
+        if name != "two":
+            sign_bundle(bundle, key)
+        write_kit(made.kit(name), [bundle], mute if name == "unready" else runtime, key)
     return made
 
 

@@ -19,8 +19,6 @@ from tests.kit import SCRIPT, Made, deploy, free_port
 from tests.trust import snapshot, special, tar_of
 from toolkit.trust.signing import generate
 
-STANDIN = Path(__file__).with_name("standin.py")
-
 
 @dataclass
 class Host:
@@ -49,11 +47,18 @@ class Host:
         return self.deploy("--key", self.made.public, *arguments, self.made.kit(name), **more)
 
     def served(self):
-        """Return the bundle that answers, by really asking it for a vector."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/embed", timeout=5) as answer:
-            found = json.load(answer)
-        assert len(found["embedding"]) == 4
-        return found["bundle"]
+        """Return the name of the bundle that answers, by really asking it for a vector."""
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/embed",
+            data=json.dumps({"texts": ["the cat"]}).encode(),
+            headers={"content-type": "application/json"},
+        )
+        with urllib.request.urlopen(asked, timeout=5) as answer:  # noqa: S310
+            (vector,) = json.load(answer)["embeddings"]
+        assert len(vector) == 4
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/models", timeout=5) as answer:
+            (model,) = json.load(answer)["data"]
+        return model["id"]
 
     def left(self):
         return sorted(path.name for path in self.base.iterdir())
@@ -65,8 +70,7 @@ def host(tmp_path, made):
     root.mkdir()
     (root / "restart.sh").write_text(
         f"kill $(cat {root}/pid) 2>/dev/null && while kill -0 $(cat {root}/pid) 2>/dev/null; do sleep 0.02; done\n"
-        f"env -i PATH=/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 python3 {STANDIN} {root}/opt/edgequant/current {port} "
-        f"> {root}/log 2>&1 &\necho $! > {root}/pid\n"
+        f"{root}/opt/edgequant/current/run.sh > {root}/log 2>&1 &\necho $! > {root}/pid\n"
     )
     yield Host(root, port, made)
     subprocess.run(["sh", "-c", f"kill $(cat {root}/pid)"], capture_output=True, check=False)
@@ -109,14 +113,14 @@ def test_the_script_is_clean():
 def test_what_fails_rolls_back_and_the_old_version_serves_on(host):
     done = host.install("one")
     assert done.returncode == 0, done.stderr
-    assert host.served() == "one-test"
+    assert host.served() == "one"
     first, process = host.current, (host.root / "pid").read_text()
 
     done = host.install("wrong")
     assert done.returncode == 1
     assert "the self-check failed" in done.stderr
     assert "golden vectors" in done.stderr
-    assert host.served() == "one-test"
+    assert host.served() == "one"
     assert (host.root / "pid").read_text() == process  # it was not even restarted
     assert host.left() == [".lock", "current", "releases"]
     assert [f"releases/{path.name}" for path in (host.base / "releases").iterdir()] == [first]
@@ -125,24 +129,32 @@ def test_what_fails_rolls_back_and_the_old_version_serves_on(host):
     assert done.returncode == 1
     assert "rolled back: the release before serves again" in done.stderr
     assert host.current == first
-    assert host.served() == "one-test"
+    assert host.served() == "one"
 
 
 def test_switched_and_rolled_back_while_it_serves(host):
     assert host.install("one").returncode == 0
     first = host.current
     assert host.install("two").returncode == 0  # the lock has not stayed with the server
-    assert host.served() == "two-test"
+    assert host.served() == "two"
     assert str((host.base / "previous").readlink()) == first
     done = host.deploy("--rollback")
     assert done.returncode == 0, done.stderr
-    assert host.served() == "one-test"
+    assert host.served() == "one"
     assert host.current == first
     assert host.left() == [".lock", "current", "previous", "releases"]
     status = host.deploy("--status")
     assert status.returncode == 0
     assert first in status.stdout
     assert "two-test" in status.stdout
+
+
+def test_the_server_too_asks_for_the_signature(host):
+    assert host.install("one", "--require-signature").returncode == 0
+    assert host.served() == "one"
+    done = host.install("two", "--require-signature", "--timeout", "2")  # the kit is signed, the bundle in it is not
+    assert done.returncode == 1
+    assert host.served() == "one"
 
 
 def test_a_failed_health_check_of_the_first_release_leaves_nothing(host):
@@ -417,4 +429,4 @@ def test_the_unit_says_what_was_asked_for(bare):
     assert "IPAddressDeny" not in unit
     assert "@" not in unit.replace("@system-service", "").replace("~@privileged @resources", "")
     env = (bare.base / "current/edgequant.env").read_text(encoding="utf-8")
-    assert env == "EDGEQUANT_BUNDLES=/opt/edgequant/current/rootfs/models/one-test\n"
+    assert env == "EDGEQUANT_ARGUMENTS=/opt/edgequant/current/rootfs/models/one-test\n"

@@ -3,18 +3,20 @@
 import base64
 import binascii
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from toolkit.runtime import ed25519
 from toolkit.runtime.errors import BundleError, UsageError
 from toolkit.runtime.manifest import FILE_NAME, SIGNATURE
 from toolkit.runtime.strict import parse, read
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 SCHEMA = 1
+
+_PEM = re.compile(rb"-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END PUBLIC KEY-----")
+_SPKI = bytes.fromhex("302a300506032b6570032100")  # SubjectPublicKeyInfo of ed25519, all but the key: RFC 8410, 4
 
 
 @dataclass(frozen=True)
@@ -82,28 +84,23 @@ def _read(signature: bytes, where: object) -> Signature:
     return found
 
 
-def _load(public_key: bytes) -> tuple["Ed25519PublicKey", str]:
+def _load(public_key: bytes) -> tuple[bytes, str]:
+    """Return the 32 bytes of a PEM's key, and its name."""
+    match = _PEM.fullmatch(public_key.strip())
     try:
-        from cryptography.hazmat.primitives import serialization as io  # noqa: PLC0415 - only where it is asked for
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
-    except ModuleNotFoundError:
-        hint = "pip install 'edgequant[sign]', or check with openssl: see docs/trust.md"
-        raise UsageError("signatures are checked by the package cryptography, which is not here", hint=hint) from None
-    try:
-        key = io.load_pem_public_key(public_key)
-    except ValueError:
+        spki = base64.b64decode(b"".join(match[1].split()), validate=True) if match else b""
+    except binascii.Error:
+        spki = b""
+    if not spki:
         hint = "edgequant keygen writes it, as NAME.pub"
-        raise UsageError("the public key is not PEM that can be read", got=repr(public_key[:30]), hint=hint) from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise UsageError("the public key is of another kind", got=type(key).__name__, expected="ed25519")
-    return key, key_name(key.public_bytes(io.Encoding.DER, io.PublicFormat.SubjectPublicKeyInfo))
+        raise UsageError("the public key is not PEM that can be read", got=repr(public_key[:30]), hint=hint)
+    if len(spki) != len(_SPKI) + 32 or not spki.startswith(_SPKI):
+        raise UsageError("the public key is of another kind", expected="ed25519")
+    return spki[len(_SPKI) :], key_name(spki)
 
 
-def _matches(key: "Ed25519PublicKey", signature: str, message: bytes) -> bool:
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - as above
-
+def _matches(key: bytes, signature: str, message: bytes) -> bool:
     try:
-        key.verify(base64.b64decode(signature, validate=True), message)
-    except (InvalidSignature, binascii.Error):
+        return ed25519.verify(key, base64.b64decode(signature, validate=True), message)
+    except binascii.Error:
         return False
-    return True
