@@ -1,6 +1,7 @@
 """The promises made for all-MiniLM-L6-v2, on the real model and real data."""
 
 import importlib.util
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -8,12 +9,20 @@ import onnx_ir as ir
 import pytest
 
 from toolkit import quantize
+from toolkit.apply import apply
 from toolkit.bundle import tokenizer_info
-from toolkit.numerics.weights import pair_bound_holds
+from toolkit.gate.elsewhere import outputs_there
+from toolkit.golden import TEXTS
+from toolkit.isa.native import native, why_not_native
+from toolkit.isa.pair_bound import pair_bound
+from toolkit.lower import lower
+from toolkit.numerics.weights import pair_bound_holds, quantize_columns
+from toolkit.runtime import cpu
 from toolkit.runtime.host import Host
 from toolkit.runtime.manifest import SessionInfo
 from toolkit.runtime.model import TextModel
 from toolkit.runtime.similarity import cosines
+from toolkit.runtime.verification import compare_golden
 from toolkit.samples import load_samples
 from toolkit.sources import DEMO_NAME, SourceOptions, demo_model, open_source
 from toolkit.subjects import source_subject
@@ -30,6 +39,14 @@ def made():
     source = open_source(str(demo_model()), SourceOptions(name=DEMO_NAME))
     data = load_samples("stsb", "calibration"), load_samples("stsb", "evaluation")
     return quantize.quantize(quantize.Job(source, load_recipe("x86-avx2"), *data))
+
+
+@pytest.fixture(scope="module")
+def exact():
+    """This CPU, if its kernels add pairs exactly."""
+    if reason := why_not_native("vnni", cpu.architecture(), cpu.features()):
+        pytest.skip(reason)
+    return native("vnni")
 
 
 def verdicts(made):
@@ -58,6 +75,39 @@ def test_no_packed_weight_can_saturate_on_avx2(made):
     weights = [value.const_value.numpy() for name, value in graph.initializers.items() if name.endswith(".weight_s8")]
     assert len(weights) == 24
     assert all(pair_bound_holds(weight) for weight in weights)
+
+
+def test_bounded_weights_give_the_same_on_vnni_and_on_avx2(made, exact, avx2):
+    """Integer sums are equal; where the last bit of a float kernel moves a rounding, the embedding moves a little."""
+    subject = source_subject(made.content.source, made.content.model, made.job.recipe.runtime.session_info())
+    texts = list(dict.fromkeys(load_samples("stsb", "evaluation").texts))[::13][:96]
+    vnni, masked = (outputs_there(place, subject, texts, 1) for place in (exact, avx2))
+    assert (vnni == masked).all(axis=1).mean() >= 0.95
+    assert cosines(vnni, masked).min() >= 0.999
+
+
+def test_full_weights_pass_on_vnni_and_are_caught_on_avx2(made, exact, avx2, tmp_path):
+    content = made.content
+    model = ir.to_proto(apply(lower(content.source.model), full_range(content.plan))).SerializeToString()
+    subject = source_subject(content.source, model, made.job.recipe.runtime.session_info())
+    fp32 = source_subject(content.source).loaded(1).run(TEXTS)
+    vnni, masked = (outputs_there(place, subject, TEXTS, 1) for place in (exact, avx2))
+    golden = replace(content.golden, outputs=tuple(map(tuple, vnni.tolist())))
+    assert cosines(fp32, vnni).min() >= 0.99
+    assert compare_golden(golden, list(vnni)).ok
+    assert not compare_golden(golden, list(masked)).ok
+    (tmp_path / "model.onnx").write_bytes(model)
+    assert len(pair_bound(tmp_path / "model.onnx").refuted) == 24
+
+
+def full_range(plan):
+    """Return a plan with weights up to ±127, and all else equal."""
+    linears = []
+    for layer in plan.linears:
+        smooth = layer.int8.quantizer.smooth
+        weight = layer.linear.weight if smooth is None else layer.linear.weight * smooth[:, None]
+        linears.append(replace(layer, int8=replace(layer.int8, weights=quantize_columns(weight, "full"))))
+    return replace(plan, linears=tuple(linears))
 
 
 def test_an_embedding_does_not_depend_on_its_batch(made):

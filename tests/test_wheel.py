@@ -37,7 +37,17 @@ def edgequant(unpacked, tmp_path):
 
 def test_recipes_and_sets_are_inside(edgequant):
     assert len(json.loads(edgequant("targets", "--json").stdout)) == 5
-    assert {item["name"] for item in json.loads(edgequant("sets", "--json").stdout)} == {"stsb", "vader-sentiment"}
+    assert {item["name"] for item in json.loads(edgequant("sets", "--json").stdout)} == {
+        "stsb",
+        "vader-sentiment",
+        "wnut17",
+    }
+
+
+def test_what_gcc_compiles_is_inside(unpacked):
+    sources = {path.relative_to(ROOT) for path in (ROOT / "toolkit").rglob("*.c")}
+    assert Path("toolkit/isa/mask.c") in sources
+    assert all((unpacked / path).read_bytes() == (ROOT / path).read_bytes() for path in sources)
 
 
 def test_nothing_comes_from_the_checkout(unpacked, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.cli import process, workplace
 from toolkit.cli import COMMANDS, main
 from toolkit.runtime import cpu
 from toolkit.samples import shipped_sets
-from toolkit.targets import recipe_files, target_for
+from toolkit.targets import Isa, recipe_files, target_for
 
 ALL = (*COMMANDS, "embed", "classify", "rerank", "entities")
 WITHOUT_RICH = """
@@ -85,12 +86,23 @@ def test_doctor(capsys):
     out, err = capsys.readouterr()
     assert err == ""
     assert f"target     {target or 'none suits this CPU'}" in out
+    assert all(f"\n  {isa} " in out for isa in get_args(Isa))
     assert main(["doctor", "--json"]) == code
     found = json.loads(capsys.readouterr().out)
     assert found["target"] == target
     assert found["architecture"] == cpu.architecture()
     assert found["missing"]["quantize"] == []
     assert found["versions"]["edgequant"] != "not installed"
+    assert [ability["isa"] for ability in found["kernels"]] == list(get_args(Isa))
+
+
+def test_doctor_without_tools(capsys, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    main(["doctor"])
+    out = capsys.readouterr().out
+    if "neon" not in cpu.features():
+        what = "no way. native: this CPU is x86_64; emulated: QEMU for arm64 is not installed, "
+        assert f"  neon     {what}sudo apt-get install qemu-user-static\n" in out
 
 
 def test_inspect(capsys, bundle):

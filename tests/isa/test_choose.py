@@ -4,7 +4,7 @@ import pytest
 
 from tests.runtime.tiny import TEXTS, make_manifest, table
 from toolkit.errors import EdgequantError, UsageError
-from toolkit.isa import choose
+from toolkit.isa import abilities, choose
 from toolkit.isa.choose import Reach, places, verify_of
 from toolkit.isa.native import NEEDS, native, why_not_native
 from toolkit.isa.place import Place
@@ -23,7 +23,7 @@ def machine(monkeypatch):
     def set_up(architecture, features, *, mask=False):
         monkeypatch.setattr(choose.cpu, "architecture", lambda: architecture)
         monkeypatch.setattr(choose.cpu, "features", lambda: features)
-        monkeypatch.setattr(choose, "why_not_masked", lambda: "" if mask else "no gcc")
+        monkeypatch.setattr(abilities, "why_not_masked", lambda: "" if mask else "no gcc")
         monkeypatch.setattr(choose, "masked", lambda cache: Place("avx2", "masked", (str(cache),), {}))
 
     return set_up

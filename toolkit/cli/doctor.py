@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from toolkit.cli import terminal
+from toolkit.isa.abilities import ONLY_AVX2, Ability, abilities
 from toolkit.runtime import cpu
 from toolkit.targets import load_recipe, recipe_files, target_for
 
@@ -38,6 +39,7 @@ class Diagnosis:
     lacking: dict[str, tuple[str, ...]]  # target of this architecture → features that this CPU lacks
     versions: dict[str, str]
     missing: dict[str, tuple[str, ...]]  # extra → modules that are not installed
+    kernels: tuple[Ability, ...]  # of each family: how `verify --isa` and `--on` can run a bundle on them here
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -72,6 +74,7 @@ def diagnose() -> Diagnosis:
             extra: tuple(module for module in modules if importlib.util.find_spec(module) is None)
             for extra, modules in EXTRAS.items()
         },
+        kernels=abilities(architecture, features),
     )
 
 
@@ -91,7 +94,28 @@ def _lines(found: Diagnosis) -> list[str]:
     for extra, modules in found.missing.items():
         state = f"missing {', '.join(modules)}: {INSTALL[extra]}" if modules else "installed"
         lines.append(f"{extra:10} {state}")
-    return lines
+    return [*lines, "", "kernels that a bundle can be verified on here:", *map(_kernel_line, found.kernels)]
+
+
+def _kernel_line(ability: Ability) -> str:
+    if ability.how is None:
+        closed = {how: reason for how, reason in ability.closed.items() if reason != ONLY_AVX2}
+        reasons = "; ".join(f"{how}: {_first_and_hint(reason)}" for how, reason in closed.items())
+        return f"  {ability.isa:8} no way. {reasons}"
+    told = {"native": "as this CPU is", "masked": "at native speed", "emulated": ", ".join(ability.models)}[ability.how]
+    lines = [f"  {ability.isa:8} {ability.how}: {told}"]
+    if ability.how == "emulated":
+        lines += [f"           not {name}: {_first_and_hint(reason)}" for name, reason in ability.others.items()]
+        if ability.isa == "avx2":
+            lines.append(f"           masked would be faster: {ability.closed['masked']}")
+    return "\n".join(lines)
+
+
+def _first_and_hint(reason: str) -> str:
+    """Return an error's first line and its hint."""
+    first, *rest = reason.splitlines()
+    hints = [line.strip().removeprefix("hint: ") for line in rest if line.strip().startswith("hint: ")]
+    return ", ".join([first, *hints])
 
 
 def _cpu_name() -> str:

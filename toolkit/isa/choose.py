@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import cast, get_args
 
 from toolkit.errors import EdgequantError, UsageError
-from toolkit.isa.masked import masked, why_not_masked
+from toolkit.isa.abilities import why_masking_is_closed
+from toolkit.isa.masked import masked
 from toolkit.isa.native import NEEDS, native, why_not_native
 from toolkit.isa.place import Place
 from toolkit.runtime import cpu
@@ -75,7 +76,7 @@ def _family(isa: Isa, cpu_models: tuple[str, ...], reach: Reach) -> Iterator[Pla
     if not no_native:
         yield native(isa)
         return
-    no_mask = why_not_masked() if isa == "avx2" else "only x86 kernels without VNNI can be had by masking"
+    no_mask = why_masking_is_closed(isa)
     if not no_mask:
         yield masked(reach.cache)
         return
