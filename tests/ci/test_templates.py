@@ -114,6 +114,7 @@ def test_the_action_tells_an_error_from_a_failure_and_leaves_no_empty_report(mod
     assert "error: " in ran.out
     assert ran.reports() == []
     assert ran.text("github_output").startswith("outcome=error\n")
+    assert f"::error title=edgequant gate::Nothing could be judged (exit status {ran.code})" in ran.out
 
 
 def test_the_action_fails_on_a_baseline_that_was_better(models, tmp_path):

@@ -100,6 +100,18 @@ def test_without_a_form_it_prints_the_table_and_a_failed_report_is_no_failure_to
     assert "−1.20 … −0.80" in out  # noqa: RUF001
 
 
+def test_a_dash_is_stdout(tmp_path, capfdbinary):
+    assert main(["report", str(stored(tmp_path, PASSED)), "--markdown", "-"]) == 0
+    assert capfdbinary.readouterr().out.startswith("## ✅ mini: the gate passed\n".encode())
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_the_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != tmp_path / "closed")  # root may write anywhere
+    (tmp_path / "closed").mkdir()
+    assert main(["report", str(stored(tmp_path, PASSED)), "--html", str(tmp_path / "closed" / "page.html")]) == 2
+    assert "nothing may be written" in capsys.readouterr().err
+
+
 def test_the_schema_is_printed(capsys):
     assert main(["report", "--schema"]) == 0
     assert json.loads(capsys.readouterr().out)["$id"] == "urn:edgequant:gate-report:1"

@@ -25,7 +25,7 @@ SUMMARY = "GITHUB_STEP_SUMMARY"
 def configure(parser: ArgumentParser) -> None:
     """Add the options."""
     group = parser.add_argument_group(
-        "reports", "written whether the gate passes or not; what stands there is replaced"
+        "reports", "written whether the gate passes or not, in place of what stands there; - is stdout"
     )
     for name, (_, what) in FORMS.items():
         group.add_argument(f"--{name}", metavar="FILE", help=what)
@@ -45,13 +45,17 @@ def check(args: Namespace) -> None:
     """Raise UsageError where a report could not be written: before the work, not after it."""
     for name in FORMS:
         path = getattr(args, name)
-        if path is None:
+        if path in (None, "-"):
             continue
         folder = Path(path).resolve().parent
         if not path or Path(path).is_dir():
             raise UsageError(f"--{name} needs the name of a file", got=repr(path))
         if not folder.is_dir():
             raise UsageError(f"the folder of --{name} is missing", where=folder, hint=f"mkdir -p {folder}")
+        if not os.access(folder, os.W_OK):
+            raise UsageError(
+                f"nothing may be written where --{name} shall be", where=folder, hint="name another folder"
+            )
     if args.github and not os.environ.get(SUMMARY):
         hint = "outside of GitHub take --markdown FILE"
         raise UsageError("--github is for a step of a GitHub job", got=f"no {SUMMARY} in the environment", hint=hint)
@@ -62,7 +66,7 @@ def write(args: Namespace, page: Page) -> None:
     for name, (form, _) in FORMS.items():
         path = getattr(args, name)
         if path is not None:
-            with output(path) as handle:
+            with output(None if path == "-" else path) as handle:
                 handle.write(form(page).encode())
     if args.github:
         with Path(os.environ[SUMMARY]).open("a", encoding="utf-8") as summary:  # other commands of the step write there

@@ -65,7 +65,7 @@ def _row(figure: Figure, item: Used, scale: Scale, top: float) -> None:
         for end in (low, high):
             figure.line((end, middle - 5), (end, middle + 5), f"whisker {_look(verdict)}")
     if item.before is not None:
-        figure.dot((scale.at(item.before), middle), 5, "before", f"baseline: {100 * item.before:.0f} %")
+        figure.dot((scale.at(item.before), middle), 8, "before", f"baseline: {100 * item.before:.0f} %")
     figure.dot((scale.at(item.share), middle), 6, f"point {_look(verdict)}", words.sentence(verdict))
 
 
