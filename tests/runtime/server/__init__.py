@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -74,6 +75,16 @@ class Server:
 
     def post(self, path: str, body: object) -> Reply:
         return self.ask("POST", path, body)
+
+    def log_of(self, reply: Reply, event: str = "request") -> dict:
+        """Return what was logged of a request, once it is."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            for line in list(self.logs):
+                if line["event"] == event and line.get("id") == reply.headers["x-request-id"]:
+                    return line
+            time.sleep(0.01)
+        raise AssertionError(f"nothing was logged of {reply}")
 
     def raw(self, data: bytes, *, end: bool = False) -> bytes:
         """Send bytes as they are; return all that comes back until the server closes."""

@@ -3,7 +3,10 @@
 import socket
 import time
 
+import numpy as np
 import pytest
+
+from tests.runtime.tiny import Parts, model_bytes, table
 
 GOOD = {"texts": "a cat"}
 HEAD = b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -194,3 +197,25 @@ def test_slow_clients(serve, tiny):
         assert found.startswith(b"HTTP/1.1 408 ")
     assert slow.post("/embed", GOOD).status == 200
     assert slow.stop() == 0
+
+
+def test_a_client_that_takes_no_answer_is_let_go(serve, tiny):
+    server = serve(tiny, "--read-timeout", "0.3")
+    gone = pytest.raises((BrokenPipeError, ConnectionResetError))  # when the kernel's buffers are full
+    with socket.create_connection(server.address, timeout=20) as connection, gone:
+        while True:
+            connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+    assert server.post("/embed", GOOD).status == 200
+    assert server.stop() == 0
+
+
+def test_a_model_that_fails_is_told_without_a_path(serve, tmp_path):
+    parts = Parts()
+    parts.files["model.onnx"] = model_bytes(table() * np.float32("nan"))
+    server = serve(parts.write(tmp_path / "nan"))
+    reply = server.post("/embed", GOOD)
+    assert (reply.status, reply.json["error"]["type"]) == (500, "server_error")
+    assert reply.error == f"the request failed; the server's log has it under {reply.headers['x-request-id']}"
+    assert "NaN or infinite" in server.log_of(reply, "failed")["error"]
+    assert server.ask("GET", "/ready").status == 200
+    assert server.stop() == 0

@@ -21,8 +21,6 @@ class Limits:
     """Tokens in one request, after texts are cut at the model's length."""
     max_body: int = 1 << 20
     """Bytes in one request's body."""
-    max_bodies: int = 8 << 20
-    """Bytes in the bodies of all requests at one time; 429 beyond."""
     max_connections: int = 256
     """Open connections; 503 beyond."""
     timeout: float = 30.0
@@ -31,6 +29,11 @@ class Limits:
     """Seconds for a request's head, again for its body, and for a client to take in an answer."""
     idle_timeout: float = 60.0
     """Seconds that a connection is kept open between two requests."""
+
+    @property
+    def max_bodies(self) -> int:
+        """Bytes in the bodies of all requests at one time; 429 beyond."""
+        return max(8 << 20, 2 * self.max_body)
 
     @property
     def drain_timeout(self) -> float:

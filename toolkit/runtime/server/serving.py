@@ -67,6 +67,8 @@ class _Server:
         listener = await self._listen()
         seconds = round(monotonic() - started, 3)
         log("info", "ready", {"address": _shown(listener), "models": len(self.application.models), "seconds": seconds})
+        if _is_open(self.settings):
+            log("warning", "open", {"what": "anybody who can reach this address may ask: no token is set"})
         self._notify("READY=1")
         await self.stop.wait()
         return await self._drain(listener)
@@ -135,6 +137,12 @@ class _Server:
         if name:
             with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
                 sender.sendto(state.encode(), f"\0{name[1:]}" if name.startswith("@") else name)
+
+
+def _is_open(settings: Settings) -> bool:
+    """Tell whether others than this host's own processes may ask without a token."""
+    loopback = settings.address == "localhost" or settings.address.startswith("127.") or settings.address == "::1"
+    return settings.token is None and settings.unix is None and not loopback
 
 
 def _depth(batcher: Batcher) -> int:
