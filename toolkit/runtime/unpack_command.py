@@ -4,10 +4,12 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from toolkit.runtime.manifest import Manifest
 from toolkit.runtime.options import Subparsers
-from toolkit.runtime.unpacking import unpack
+
+if TYPE_CHECKING:
+    from toolkit.runtime.manifest import Manifest
 
 WHAT = "unpack a bundle's archive, with every file checked, whole or not at all"
 
@@ -32,10 +34,12 @@ def configure(parser: ArgumentParser, kinds: str) -> None:
 
 def run(args: Namespace) -> int:
     """Unpack with what the runtime has."""
+    from toolkit.runtime.unpacking import unpack  # noqa: PLC0415 - it loads OpenSSL, which most commands do without
+
     return unpack_with(unpack, args)
 
 
-def unpack_with(how: Callable[[Path, Path, bytes | None], Manifest], args: Namespace) -> int:
+def unpack_with(how: Callable[[Path, Path, bytes | None], "Manifest"], args: Namespace) -> int:
     """Unpack and say so."""
     manifest = how(args.archive, args.out, args.key.read_bytes() if args.key else None)
     print(f"{manifest.name} for {manifest.target.name}: {len(manifest.files)} files -> {args.out}", file=sys.stderr)
