@@ -54,6 +54,13 @@ def test_models_with_other_labels(classifier):
         compare(classifier, relabelled(classifier, first, *([first] * len(others))), TRIAL)
 
 
+def test_vectors_of_another_size(embedder):
+    other = replace(embedder, info=replace(embedder.info, dimension=2 * embedder.info.dimension))
+    words = r"outputs of the two models have other sizes\n.*\n  got: 64 numbers a text\n  expected: 32 numbers a text"
+    with pytest.raises(UsageError, match=words):
+        compare(embedder, other, TRIAL)
+
+
 def test_labels_in_another_order_are_found_by_name(classifier):
     """A model whose names are permuted calls everything by a wrong name, whatever its numbers."""
     labels = classifier.judged.labels

@@ -68,10 +68,14 @@ class Trial:
 def compare(fp32: Subject, int8: Subject, trial: Trial, track: Track = silent) -> GateReport:
     """Run both on the set's texts and judge int8 by fp32; the report is under int8's name.
 
-    UsageError where they are not for the same: another task, other labels. Where they read other tokens nothing is
-    run: the report says so. Raises NumericsError where fp32's output is not finite.
+    UsageError where they are not for the same: another task, other labels, another dimension. Where they read other
+    tokens nothing is run: the report says so. Raises NumericsError where fp32's output is not finite.
     """
     order = _label_order(fp32.judged, int8.judged)
+    if fp32.info.dimension != int8.info.dimension:
+        got, expected = (f"{one.info.dimension} numbers a text" for one in (int8, fp32))
+        where = f"{int8.judged.name} and {fp32.judged.name}"
+        raise UsageError("the outputs of the two models have other sizes", where=where, got=got, expected=expected)
     reading = reading_of(fp32.judged, trial.samples)
     tokens = fp32.encode(reading.texts), int8.encode(reading.texts)
     other = sum(a.ids != b.ids or a.type_ids != b.type_ids for a, b in zip(*tokens, strict=True))
