@@ -2,6 +2,7 @@
 
 Bytecode is the same for every architecture, so this machine's root filesystem compiles for all of them. Each file is
 compiled in a process of its own: what is marked as shared in a ``.pyc`` depends on what its process has seen before.
+Docstrings and assertions stay out, as with ``python -OO``.
 """
 
 import json
@@ -20,7 +21,7 @@ for path, name in json.load(sys.stdin):
     pid = os.fork()
     if not pid:
         try:
-            py_compile.compile(path, path + "c", name, doraise=True, invalidation_mode=mode)
+            py_compile.compile(path, path + "c", name, doraise=True, optimize=2, invalidation_mode=mode)
         except BaseException as error:
             sys.stderr.write(f"{name}: {error}")
             os._exit(1)

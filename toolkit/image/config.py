@@ -7,6 +7,7 @@ from toolkit.image.bundles import FOLDER, Shipped
 from toolkit.image.rootfs import LIBRARY, USER
 
 PORT = 8080
+_SECOND = 1_000_000_000  # docker counts nanoseconds
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "HOME": "/tmp",  # noqa: S108 - in the image
@@ -32,7 +33,15 @@ def image_config(shipped: Sequence[Shipped], python: str, labels: Mapping[str, s
         "User": f"{USER}:{USER}",
         "Env": [f"{name}={value}" for name, value in sorted(ENVIRONMENT.items())],
         "Entrypoint": runtime,
-        "Cmd": ["verify", f"/{FOLDER}/{shipped[0].name}"],
+        "Cmd": ["serve", f"/{FOLDER}", "--host", "0.0.0.0", "--port", str(PORT)],  # noqa: S104 - in a container
+        "ExposedPorts": {f"{PORT}/tcp": {}},
+        "Healthcheck": {
+            "Test": ["CMD", *runtime, "health"],
+            "Interval": 30 * _SECOND,
+            "Timeout": 5 * _SECOND,
+            "StartPeriod": 10 * _SECOND,
+            "Retries": 3,
+        },
         "WorkingDir": "/",
         "StopSignal": "SIGTERM",
         "Labels": _labels(shipped, created) | dict(labels),

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
-from elftools.elf.dynamic import DynamicSection
+from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 
 from toolkit.errors import EdgequantError
 from toolkit.image.platforms import Platform
 
 _MAGIC = b"\x7fELF"
+_SECTION_FIELDS = ((0x28, 8), (0x3C, 2), (0x3E, 2))  # (offset, bytes) of e_shoff, e_shnum, e_shstrndx in ELF64
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ def read_binary(path: Path) -> Binary | None:
             return None
         try:
             elf = ELFFile(handle)
-            tags = [tag for part in elf.iter_sections() if isinstance(part, DynamicSection) for tag in part.iter_tags()]
+            tags = [tag for part in elf.iter_segments() if isinstance(part, DynamicSegment) for tag in part.iter_tags()]
             needed = tuple(str(vars(tag)["needed"]) for tag in tags if tag.entry.d_tag == "DT_NEEDED")
             return Binary(elf.header.e_machine, needed)
         except ELFError as error:
@@ -61,6 +62,23 @@ def drop_unneeded(root: Path, platform: Platform) -> None:
     for path in sorted(system.iterdir()):
         if _resolved(path) not in kept:
             path.unlink()
+
+
+def strip_symbols(path: Path) -> None:
+    """Cut off a library's symbol table and section headers where nothing that is loaded lies behind them.
+
+    The loader reads segments only. Other libraries stay as they are, so that no tool for a foreign machine is needed.
+    """
+    with path.open("r+b") as handle:
+        elf = ELFFile(handle)
+        table = elf.get_section_by_name(".symtab")
+        end = max(segment["p_offset"] + segment["p_filesz"] for segment in elf.iter_segments())
+        if table is None or table["sh_offset"] < end or elf.elfclass != 64:
+            return
+        for offset, size in _SECTION_FIELDS:
+            handle.seek(offset)
+            handle.write(bytes(size))
+        handle.truncate(end)
 
 
 def require_libraries(root: Path, library: Path, platform: Platform) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 import toolkit
 from toolkit.errors import EdgequantError
 from toolkit.image import debs, prune, tools, wheels
-from toolkit.image.elf import drop_unneeded
+from toolkit.image.elf import drop_unneeded, read_binary, strip_symbols
 from toolkit.image.lock import SHIPPED, Lock, Part, read_lock
 from toolkit.image.platforms import Platform
 from toolkit.image.store import Store
@@ -166,6 +166,8 @@ def _unpack_wheel(wheel: Path, part: Part, library: Path, *, slim: bool) -> None
                 path = _inside(library, entry.filename)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(archive.read(entry))
+                if read_binary(path):
+                    strip_symbols(path)
 
 
 def _inside(root: Path, name: str) -> Path:

@@ -14,7 +14,7 @@ from toolkit.image.platforms import Platform
 from toolkit.image.store import Store
 
 ENGINE, NUMPY = "onnxruntime", "numpy"
-NAMES = (NUMPY, ENGINE, "tokenizers")
+NAMES = (NUMPY, ENGINE, "tokenizers", "h11")
 _HINT = "wheels are downloaded by pip as this host has set it up; --wheelhouse takes them from a folder"
 
 
