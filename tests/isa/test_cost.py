@@ -46,7 +46,7 @@ def test_the_plugin_is_compiled_once(tmp_path, monkeypatch):
     assert built.stat().st_mtime_ns == when
     monkeypatch.setattr(cost_module.shutil, "which", lambda _: None)
     assert build_plugin(tmp_path) == built
-    with pytest.raises(UsageError, match="(?s)needs a compiler.*apt install gcc"):
+    with pytest.raises(UsageError, match=r"(?s)needs a compiler.*apt install gcc"):
         build_plugin(tmp_path / "other")
 
 
@@ -55,7 +55,7 @@ def test_a_compiler_that_fails_is_told_and_leaves_nothing(tmp_path, monkeypatch)
     source = tmp_path / "count.c"
     source.write_text("int main(void) { return }\n")
     monkeypatch.setattr(cost_module, "SOURCE", source)
-    with pytest.raises(EdgequantError, match="(?s)gcc cannot compile the counting plugin.*error"):
+    with pytest.raises(EdgequantError, match=r"(?s)gcc cannot compile the counting plugin.*error"):
         build_plugin(tmp_path / "cache")
     assert list((tmp_path / "cache/plugins").iterdir()) == []
 
