@@ -2,6 +2,7 @@ import hashlib
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,12 @@ def says(place, code, *flags):
 def test_the_mask_takes(avx2):
     assert prove(avx2).saturates
     assert "hidden from onnxruntime" in avx2.detail or avx2.detail == "this CPU"
+
+
+def test_the_library_of_the_c_interface_is_masked_too(avx2):
+    """The runtime without numpy loads libonnxruntime.so, which the wheel has beside the Python module."""
+    capi = replace(avx2, env={**avx2.env, "EDGEQUANT_ENGINE": "capi"})
+    assert prove(capi).saturates
 
 
 def test_threads_forks_and_children_are_masked_too(avx2):

@@ -22,7 +22,8 @@ def configure(parser: ArgumentParser) -> None:
         action="append",
         metavar="ISA,…",
         help="run it on these kernels here, and prove that they ran: avx2, vnni, neon, dotprod, i8mm, a CPU model of "
-        "QEMU, or target (those of the bundle's recipe); may be given more than once",
+        "QEMU, or target (those of the bundle's recipe); on one thread unless --threads says "
+        "more; may be given more than once",
     )
     add_sample(parser)
     add_qemu(parser)

@@ -12,7 +12,7 @@ from toolkit.gate import token_classification
 from toolkit.gate.report import RunPlace
 from toolkit.gate.running import CHUNK
 from toolkit.gate.subject import Elsewhere, Subject
-from toolkit.isa.check import prove_kernels
+from toolkit.isa.check import prove_place
 from toolkit.isa.place import TIMEOUT, Place, outputs
 from toolkit.metrics import Float
 from toolkit.progress import Track, silent
@@ -34,10 +34,11 @@ class Proven:
 
 def proven(place: Place, *, timeout: float = TIMEOUT) -> Proven:
     """Run the probes in a place; EdgequantError where its kernels are others."""
-    proof, check = prove_kernels(place, timeout)
-    if proof is None or not check.ok:
-        raise EdgequantError("the kernels to judge on are not those that were asked for", where=place, got=check.detail)
-    return Proven(place, RunPlace(place.isa, place.how, str(proof)))
+    _, checks = prove_place(place, timeout)
+    wrong = "; ".join(check.detail for check in checks if not check.ok)
+    if wrong:
+        raise EdgequantError("the kernels to judge on are not those that were asked for", where=place, got=wrong)
+    return Proven(place, RunPlace(place.isa, place.how, "; ".join(check.detail for check in checks)))
 
 
 def outputs_there(

@@ -68,9 +68,10 @@ def check_places(
     """
     manifest = bundle.manifest
     title = f"{manifest.name} ({manifest.task}) for {manifest.target.name}"
-    bounded = any(_family(place) in SATURATING for place in places) or "vnni" not in manifest.target.requires
+    target = manifest.target
+    may_saturate = target.architecture == "x86_64" and "vnni" not in target.requires
     checks: tuple[Check, ...] = ()
-    if manifest.target.architecture == "x86_64" and bounded:
+    if may_saturate or any(_family(place) in SATURATING for place in places):
         checks = (check_pair_bound(bundle.folder / manifest.model.file),)
     with tempfile.TemporaryDirectory(prefix="edgequant-verify-") as folder:
         compared = (sample, make_reference(bundle, sample.candidates(), Path(folder))) if sample else None

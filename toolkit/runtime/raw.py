@@ -12,7 +12,9 @@ from pathlib import Path
 from toolkit.runtime.bundle import Bundle
 from toolkit.runtime.errors import UsageError
 from toolkit.runtime.failures import run_command
+from toolkit.runtime.host import host
 from toolkit.runtime.manifest import ModelInfo, SessionInfo, TokenizerInfo
+from toolkit.runtime.options import named_engine
 from toolkit.runtime.strict import parse, read
 
 
@@ -60,12 +62,13 @@ def run_job(_args: Namespace) -> int:
     from toolkit.runtime.model import TextModel  # noqa: PLC0415
     from toolkit.runtime.session import Session  # noqa: PLC0415
 
+    machine = host(job.threads, *named_engine())
     if job.tokenizer_info is None:
-        session = Session(Path(job.model), job.info, job.session, job.threads)
+        session = Session(Path(job.model), job.info, job.session, machine)
         parts = [session.run({"input_ids": ints(job.rows, (len(job.rows), len(job.rows[0]) if job.rows else 0))})]
     else:
         text = Path(job.tokenizer).read_text(encoding="utf-8")
-        model = TextModel(Path(job.model), text, job.info, job.tokenizer_info, job.session, job.threads)
+        model = TextModel(Path(job.model), text, job.info, job.tokenizer_info, job.session, machine)
         texts = [_text(parts, index) for index, parts in enumerate(job.texts)]
         parts = model.raw_tokens(texts)[1] if job.by_token else [model.raw(texts)]
     with writing.output(None) as handle:
