@@ -71,6 +71,10 @@ load: $(VENV)/.dev ## measure the server of an embedding bundle on loopback, som
 parity: $(PARITY)/.installed ## compare the built graph with optimum's export; installs torch (TORCH=)
 	@$(PARITY)/bin/python benchmarks/parity.py $(ARGS)
 
+.PHONY: deploycheck
+deploycheck: $(VENV)/.dev ## kits and images on a host of busybox alone, by chroot; as root, downloads (EDGEQUANT_BUNDLE=)
+	@$(VENV)/bin/python -m pytest -q -s tests/kit/real_host.py
+
 .PHONY: clean
 clean: ## remove environments and caches; out/ stays
 	@rm -rf .venv .venv-parity build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs an edgequant kit on a host that has neither Python nor the internet. See docs/deploy.md.
+# Installs an edgequant kit or image on a host that has neither Python nor the internet. See docs/deploy.md.
 # POSIX sh; needs what busybox has (tar, gzip, sha256sum, awk, sed), and openssl 3 where a signature is checked.
 set -eu
 umask 022
@@ -8,7 +8,7 @@ export LC_ALL
 
 usage() {
 	cat <<'USAGE'
-Usage: edgequant-deploy.sh [OPTION]... KIT        install a kit and switch to it
+Usage: edgequant-deploy.sh [OPTION]... KIT        install a kit, or an image (.tar of edgequant image), and switch to it
        edgequant-deploy.sh [OPTION]... --rollback switch back to the release before
        edgequant-deploy.sh [OPTION]... --status   tell what is installed
        edgequant-deploy.sh [OPTION]... --uninstall
@@ -131,6 +131,7 @@ run_there() {
 	case $away in /tmp/edgequant-deploy.*) ;; *) fail 1 "$host gave no folder" "got: $away" ;; esac
 	trap 'there "rm -rf $away" || :' EXIT
 	there "cat > $away/edgequant-deploy.sh" <"$0"
+	if [ -f "${0%/*}/edgequant.service" ]; then there "cat > $away/edgequant.service" <"${0%/*}/edgequant.service"; fi
 	if [ -n "$kit" ]; then
 		say "copying $kit to $host"
 		there "cat > $away/kit" <"$kit"
@@ -138,6 +139,7 @@ run_there() {
 			there "cat > $away/key.pub" <"$key"
 			passed="$passed--key $away/key.pub "
 		fi
+		if [ -f "$signature" ]; then there "cat > $away/kit.sig" <"$signature"; fi
 		passed="$passed$away/kit"
 	fi
 	code=0
@@ -150,8 +152,8 @@ there() { $ssh "$host" "$1"; }
 
 # ---- trust: nothing of the kit is run, and nothing unpacked but plain files into a private folder
 
-plain() { # the kit's tar
-	gzip -dc "$kit"
+plain() { # the kit's or image's tar
+	if [ "$what" = kit ]; then gzip -dc "$kit"; else cat "$kit"; fi
 }
 
 open_kit() { # into $tmp/kit
@@ -160,15 +162,59 @@ open_kit() { # into $tmp/kit
 		[ "$got" = "$digest" ] || fail 1 'the kit is not the one that was named' "got: $got" "expected: $digest"
 	fi
 	head=$(head -c 10 "$kit" | od -An -v -tx1 | tr -d ' \n')
-	[ "$head" = 1f8b08000000000002ff ] || fail 1 "this is no kit: $kit" 'hint: edgequant kit writes one' "got: $head"
-	gzip -t "$kit" 2>"$tmp/said" || fail 1 'the kit is damaged' "$(cat "$tmp/said")" 'hint: copy it again'
+	case $head in
+	1f8b08000000000002ff) what=kit ;;
+	626c6f62732f73686132 | 6d616e69666573742e6a) what=image ;; # blobs/sha2…, manifest.j…
+	*) fail 1 "this is neither kit nor image: $kit" 'hint: edgequant kit, edgequant image -o FILE.tar' "got: $head" ;;
+	esac
+	[ "$what" = image ] || gzip -t "$kit" 2>"$tmp/said" || fail 1 'the kit is damaged' "$(cat "$tmp/said")" 'hint: copy it again'
 	list_kit
 	mkdir "$tmp/kit"
+	if [ "$what" = image ]; then
+		open_image
+		return 0
+	fi
 	plain | tar -xof - -C "$tmp/kit" SHA256SUMS 2>"$tmp/said" || fail 1 'the kit has no SHA256SUMS' "$(cat "$tmp/said")"
 	if grep -qx SHA256SUMS.sig "$tmp/names"; then plain | tar -xof - -C "$tmp/kit" SHA256SUMS.sig; fi
-	check_signature
+	check_signature "$tmp/kit/SHA256SUMS.sig" "edgequant kit v1 sha256:$(sha256sum <"$tmp/kit/SHA256SUMS" | cut -d ' ' -f 1)"
 	plain | tar -xof - -C "$tmp/kit" || fail 1 'the kit cannot be unpacked'
 	check_sums
+	id=$(sha256sum <"$tmp/kit/SHA256SUMS" | cut -d ' ' -f 1)
+}
+
+digests() { grep -o '"digest":"sha256:[0-9a-f]\{64\}"' | cut -d : -f 3 | tr -d '"'; } # of JSON as edgequant writes it
+
+open_image() { # into $tmp/kit too: the layout's files, each of which is named by its digest
+	plain | tar -xof - -C "$tmp/kit" || fail 1 'the image cannot be unpacked'
+	blobs=$tmp/kit/blobs/sha256
+	id=$(digests <"$tmp/kit/index.json")
+	[ ${#id} -eq 64 ] || fail 1 'the archive does not hold one image' 'hint: edgequant image -o FILE.tar writes it'
+	check_signature "$signature" '{"critical":{"identity":{"docker-reference":""},"image":{"docker-manifest-digest":"sha256:'"$id"'"},"type":"cosign container image signature"},"optional":null}'
+	(cd "$blobs" && for blob in *; do echo "$blob  $blob"; done | sha256sum -c -) >"$tmp/said" 2>&1 ||
+		fail 1 'a blob of the image is altered' "$(grep -v ': OK$' "$tmp/said" | head -n 1)" 'hint: copy the image again'
+	case $(uname -m) in x86_64 | amd64) here=amd64 own=x86_64 ;; aarch64 | arm64) here=arm64 own=arm64 ;; *) here=none own=none ;; esac
+	manifest=$id
+	if ! grep -q '"layers":' "$blobs/$id"; then
+		manifest=$(sed 's/{"digest"/\n&/g' "$blobs/$id" | grep "\"architecture\":\"$here\"" | digests) ||
+			fail 1 "the image is not for this machine, $(uname -m)"
+	fi
+	config=$(sed 's/"layers":.*//' "$blobs/$manifest" | digests)
+	grep -q "\"architecture\":\"$here\"" "$blobs/$config" || fail 1 "the image is not for this machine, $(uname -m)"
+	sed 's/.*"layers"://' "$blobs/$manifest" | digests >"$tmp/layers"
+	while read -r layer; do
+		gzip -dc "$blobs/$layer" 2>/dev/null | tar -tf - >"$tmp/names" 2>/dev/null ||
+			fail 1 'a layer of the image is not gzip' 'hint: build it without --compression zstd'
+		! grep -qE '(^|/)\.(wh\.|\.(/|$))|^/' "$tmp/names" || fail 1 'a layer of the image removes files, or leads out' "$layer"
+		sed -n 's|^bundles/\([^/]*\)/manifest.json$|\1|p' "$tmp/names" >>"$tmp/bundles"
+		sed -n 's|^\(usr/lib/[^/]*-linux-gnu\)/\(ld-linux[^/]*\)$|loader=\1/\2|p' "$tmp/names" >>"$tmp/loader"
+	done <"$tmp/layers"
+	head -n 1 "$tmp/loader" >"$tmp/kit/kit.conf"
+	{
+		sed -n '1s|^loader=\(.*\)/[^/]*$|libraries=\1|p' "$tmp/loader"
+		printf 'format=1\narchitecture=%s\npython=own\nbundles=%s\n' "$own" "$(tr '\n' ' ' <"$tmp/bundles" | sed 's/ $//')"
+	} >>"$tmp/kit/kit.conf"
+	case $(fact loader):$(fact bundles) in :* | *:) fail 1 'the image has no bundles, or no Python of ours' 'hint: build it without --base' ;; esac
+	cp "${0%/*}/edgequant.service" "$tmp/kit/" 2>/dev/null || [ -z "$systemd" ] || fail 1 'edgequant.service is not beside this script'
 }
 
 list_kit() { # names to $tmp/names; refuses all but plain files under plain names, and more than fits
@@ -177,27 +223,27 @@ list_kit() { # names to $tmp/names; refuses all but plain files under plain name
 		fail 1 'the kit cannot be read, or does not fit' "$(tail -n 1 "$tmp/said")" "free: $free KiB below $place; twice the kit's size is needed"
 	# shellcheck disable=SC2016 # awk's
 	awk '
-		function refuse(what) { print "the kit holds " what ": " $0; bad = 1; exit 1 }
+		function refuse(what) { print "the archive holds " what ": " $0; bad = 1; exit 1 }
 		$1 !~ /^-/ { refuse("what is no plain file") }
 		NF != 6 || $6 !~ /^[A-Za-z0-9._+\/-]+$/ || $6 ~ /^[\/-]/ || $6 ~ /(^|\/)\.\.?(\/|$)/ { refuse("a name that may lead out") }
 		seen[$6]++ { refuse("a name twice") }
 		{ print $6 }
-	' "$tmp/list" >"$tmp/names" || fail 1 "$(tail -n 1 "$tmp/names")" 'hint: edgequant kit writes none such'
+	' "$tmp/list" >"$tmp/names" || fail 1 "$(tail -n 1 "$tmp/names")" 'hint: what edgequant writes has none'
 }
 
-field() { sed -n "s/^ *\"$1\": \"\\([^\"]*\\)\",\\{0,1\\}\$/\\1/p" "$2"; }
+field() { sed -n "s/^ *\"$1\": \"\\(.*\\)\",\\{0,1\\}\$/\\1/p" "$2"; }
 
-check_signature() {
+check_signature() { # FILE TEXT: FILE is a signature of TEXT by the key that was named
 	[ -n "$key" ] || return 0
 	need openssl 'hint: or say --digest SHA256, by a digest that came another way'
 	case $(openssl version) in 'OpenSSL '[3-9]*) ;; *) fail 1 'OpenSSL 3 is needed to check ed25519' "got: $(openssl version)" ;; esac
-	sig=$tmp/kit/SHA256SUMS.sig
-	[ -f "$sig" ] || fail 1 'the kit is not signed' 'hint: edgequant kit --key KEY signs it'
-	said="edgequant kit v1 sha256:$(sha256sum <"$tmp/kit/SHA256SUMS" | cut -d ' ' -f 1)"
+	sig=$1 said=$2
+	[ -f "$sig" ] || fail 1 "the $what is not signed" "expected: $sig" 'hint: edgequant kit --key KEY, or edgequant sign IMAGE --key KEY'
 	name=$(openssl pkey -pubin -in "$key" -outform DER 2>/dev/null | sha256sum | cut -d ' ' -f 1)
 	[ "$(field key "$sig")" = "sha256:$name" ] ||
-		fail 1 'the kit is signed by another key' "got: $(field key "$sig")" "expected: sha256:$name"
-	[ "$(field signed "$sig")" = "$said" ] || fail 1 'the signature is for another kit' "got: $(field signed "$sig")"
+		fail 1 "the $what is signed by another key" "got: $(field key "$sig")" "expected: sha256:$name"
+	[ "$(field signed "$sig" | sed 's/\\"/"/g')" = "$said" ] ||
+		fail 1 "the signature is for another $what" "got: $(field signed "$sig")"
 	printf '%s' "$said" >"$tmp/message"
 	field signature "$sig" | openssl base64 -d -A >"$tmp/raw" 2>/dev/null || :
 	openssl pkeyutl -verify -pubin -inkey "$key" -rawin -in "$tmp/message" -sigfile "$tmp/raw" >/dev/null 2>&1 ||
@@ -248,16 +294,20 @@ make_release() { # in $1, from $tmp/kit
 	for name in SHA256SUMS SHA256SUMS.sig kit.conf edgequant-deploy.sh edgequant.service; do
 		[ ! -f "$tmp/kit/$name" ] || cp "$tmp/kit/$name" "$1/$name"
 	done
+	if [ "$what" = image ]; then
+		while read -r layer; do gzip -dc "$blobs/$layer" | tar -xof - -C "$1/rootfs"; done <"$tmp/layers"
+		return 0
+	fi
 	tar -xof "$tmp/kit/runtime.tar" -C "$1/rootfs"
 	for name in $(fact bundles); do
-		mkdir -p "$1/rootfs/models/$name"
-		tar -xof "$tmp/kit/bundles/$name.tar" -C "$1/rootfs/models/$name"
+		mkdir -p "$1/rootfs/bundles/$name"
+		tar -xof "$tmp/kit/bundles/$name.tar" -C "$1/rootfs/bundles/$name"
 	done
 }
 
 self_check() { # RELEASE: files, CPU and golden vectors, with the release's own runtime
 	for name in $(fact bundles "$1"); do
-		if ! python_of "$1" -m toolkit.runtime verify "$1/rootfs/models/$name" >"$tmp/said" 2>&1; then
+		if ! python_of "$1" -m toolkit.runtime verify "$1/rootfs/bundles/$name" >"$tmp/said" 2>&1; then
 			sed 's/^/  /' "$tmp/said" >&2
 			return 1
 		fi
@@ -268,7 +318,7 @@ self_check() { # RELEASE: files, CPU and golden vectors, with the release's own 
 write_start() { # RELEASE: what the unit and run.sh need to know
 	above='' paths=''
 	[ "$(fact python "$1")" != none ] || above=$base/current/rootfs
-	for name in $(fact bundles "$1"); do paths="$paths $above/models/$name"; done
+	for name in $(fact bundles "$1"); do paths="$paths $above/bundles/$name"; done
 	signed=''
 	if [ -n "$require" ]; then
 		cp "$key" "$1/rootfs/key.pub"
@@ -292,7 +342,7 @@ write_start() { # RELEASE: what the unit and run.sh need to know
 		fi
 		printf ' -m toolkit.runtime serve'
 		# shellcheck disable=SC2016
-		for name in $(fact bundles "$1"); do printf ' "$tree/models/%s"' "$name"; done
+		for name in $(fact bundles "$1"); do printf ' "$tree/bundles/%s"' "$name"; done
 		printf ' %s --host %s --port %s "$@"\n' "$signed" "$listen" "$port"
 	} >"$1/run.sh"
 	chmod 755 "$1/run.sh"
@@ -379,7 +429,7 @@ prune() {
 install_kit() {
 	open_kit
 	check_host
-	new=releases/$(sha256sum <"$tmp/kit/SHA256SUMS" | cut -d ' ' -f 1)
+	new=releases/$id
 	if [ -n "$dry" ]; then tell_install && return 0; fi
 	if [ -d "$base_here/$new" ]; then
 		say "$new is here already"
@@ -473,6 +523,7 @@ clean_up() {
 
 main() {
 	read_arguments "$@"
+	signature=$kit.sig # of an image; a kit has its own inside
 	[ -z "$host" ] || run_there
 	base_here=$root$base partial=''
 	place=$base_here # the nearest folder that is there: its disk is the one that counts

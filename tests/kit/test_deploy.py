@@ -409,6 +409,26 @@ def test_busybox_is_enough(bare, tmp_path):
     assert "another run" in done.stderr
 
 
+def check_by_systemd(unit):
+    """Let systemd read the unit, and rate it: 0 is closed, 100 is open; a unit without any of it has 96."""
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd is not installed")
+    verify = ["systemd-analyze", "verify", "--man=no", unit]
+    done = subprocess.run(verify, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    rate = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=15", unit]
+    done = subprocess.run(rate, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_systemd_reads_the_unit_and_rates_it(tmp_path):
+    text = (SCRIPT.parent / "edgequant.service").read_text(encoding="utf-8")
+    for mark, put in (("BASE", "/opt/edgequant"), ("LISTEN", "127.0.0.1"), ("PORT", "8080"), ("MEMORY", "512M")):
+        text = text.replace(f"@{mark}@", put)
+    (tmp_path / "edgequant.service").write_text(text)
+    check_by_systemd(tmp_path / "edgequant.service")
+
+
 def test_the_unit_says_what_was_asked_for(bare):
     options = [
         "--root",
@@ -429,4 +449,4 @@ def test_the_unit_says_what_was_asked_for(bare):
     assert "IPAddressDeny" not in unit
     assert "@" not in unit.replace("@system-service", "").replace("~@privileged @resources", "")
     env = (bare.base / "current/edgequant.env").read_text(encoding="utf-8")
-    assert env == "EDGEQUANT_ARGUMENTS=/opt/edgequant/current/rootfs/models/one-test\n"
+    assert env == "EDGEQUANT_ARGUMENTS=/opt/edgequant/current/rootfs/bundles/one-test\n"

@@ -65,7 +65,7 @@ def test_a_kit_is_installed_over_ssh(tmp_path, made, ssh):
     assert not (root / "opt/edgequant/current").exists()
     done = deploy(*there, "--key", made.public, made.kit("one"))
     assert done.returncode == 0, done.stderr
-    assert (root / "opt/edgequant/current/rootfs/models/one-test/manifest.json").is_file()
+    assert (root / "opt/edgequant/current/rootfs/bundles/one-test/manifest.json").is_file()
     assert "signed by sha256:" in done.stderr
     done = deploy(*there, "--key", made.folder / "two" / "manifest.json", made.kit("two"))
     assert done.returncode == 1  # the host's own no comes back
