@@ -5,9 +5,11 @@ from math import ceil, log10
 from toolkit.gate import GateReport, Histogram
 from toolkit.report.plots.svg import Figure, Scale, anchor
 
-HEIGHT, TOP, BOTTOM = 240, 34, 208
+HEIGHT, TOP, BOTTOM = 250, 44, 218
 LEAST = 0.5  # where the logarithmic scale begins, so that one row still has some height
 INSET = 10.0  # per cent on the left, for the numbers of the grid
+ROWS = (12.0, 26.0)  # base lines of the labels of what is marked
+APART = 30.0  # per cent between two labels of one row
 MARKED = (("cosine_min", "min"), ("cosine_p1", "p1"), ("cosine_mean", "mean"))
 
 
@@ -40,14 +42,16 @@ def histogram_plot(report: GateReport, found: Histogram) -> Figure:
 
 def _marks(figure: Figure, report: GateReport, across: Scale) -> None:
     values = {item.metric: item.int8 for item in report.verdicts if item.int8 is not None}
-    free = -100.0
+    ends = dict.fromkeys(ROWS, -APART)  # where the last label of each row stands
     for metric, label in MARKED:
-        if metric in values:
-            x = across.at(values[metric])
-            figure.line((x, 18), (x, BOTTOM), "mark")
-            if x - free > 14:  # labels that would touch are left to the table
-                figure.words((x, 12), f"{label} {values[metric]:.4f}", "tick strong", anchor(x))
-                free = x
+        if metric not in values:
+            continue
+        x = across.at(values[metric])
+        row = next((row for row, end in ends.items() if x - end >= APART), None)
+        figure.line((x, ROWS[-1] + 4 if row is None else row + 4), (x, BOTTOM), "mark")
+        if row is not None:  # else labels would touch on a phone: the verdicts have the number
+            figure.words((x, row), f"{label} {values[metric]:.4f}", "tick strong", anchor(x, 12))
+            ends[row] = x
 
 
 def _axis(figure: Figure, across: Scale) -> None:

@@ -65,9 +65,9 @@ class Figure:
         return ET.SubElement(self._root, shape, {"class": look, **attributes})
 
 
-def anchor(x: float) -> str:
-    """Return how a label at ``x`` per cent is anchored so that it stays inside the plot."""
-    return "start" if x < 4 else "end" if x > 96 else "middle"
+def anchor(x: float, room: float = 4) -> str:
+    """Return how a label at ``x`` per cent is anchored so that ``room`` on either side is enough for it."""
+    return "start" if x < room else "end" if x > 100 - room else "middle"
 
 
 def _tip(element: ET.Element, tip: str) -> None:
