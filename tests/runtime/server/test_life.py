@@ -93,7 +93,8 @@ def test_too_many_connections(serve, tiny):
     for connection in held:
         connection.close()
     time.sleep(0.2)
-    assert server.ask("GET", "/health").status == 200
+    page = server.ask("GET", "/metrics").body.decode()
+    assert 'edgequant_rejected_total{reason="too many connections"} 1\n' in page
 
 
 def test_time_runs_out(serve, tmp_path):
@@ -178,6 +179,7 @@ def test_a_unix_socket(serve, tiny, tmp_path):
         connection.sendall(b"GET /ready HTTP/1.0\r\n\r\n")
         assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
     assert server.stop() == 0
+    assert not path.exists()
 
 
 def test_results_do_not_depend_on_who_else_asks(server, bundles):

@@ -11,6 +11,7 @@ from toolkit.runtime.server.messages import JSON, Head, Response
 from toolkit.runtime.server.metrics import CONTENT_TYPE, Metrics
 
 _MODELS = "/v1/models"
+_REFUSALS = {429: "busy", 503: "waited too long", 504: "ran too long"}
 _OPEN = ("/health", "/ready")
 """Asked by whoever watches over the process, without a token: they tell nothing of anybody."""
 
@@ -56,8 +57,8 @@ class Application:
         """Count and log an answer."""
         route = _route_name(head.path) if head else "none"
         self.metrics.answered(route, response.status, seconds)
-        if response.status in (429, 503, 504):
-            self.metrics.refused({429: "busy", 503: "waited too long", 504: "ran too long"}[response.status])
+        if route in _POST and response.status in _REFUSALS:
+            self.metrics.refused(_REFUSALS[response.status])
         if route in _OPEN and response.status == 200:
             return  # asked every few seconds, day and night
         values = {"status": response.status, "ms": round(seconds * 1000, 2), "bytes": len(response.body)}

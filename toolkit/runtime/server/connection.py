@@ -83,7 +83,7 @@ class Connection:
             self.writer.close()
 
     async def refuse(self, error: RequestError) -> None:
-        """Answer with a error whatever is asked, and close."""
+        """Answer with an error whatever is asked, and close."""
         with suppress(OSError):
             await self._send(None, error.response())
             await self._linger()

@@ -21,7 +21,7 @@ from toolkit.runtime.server.limits import Limits
 from toolkit.runtime.server.log import log
 from toolkit.runtime.server.metrics import Metrics
 
-_GRACE = 0.1  # seconds in which requests that were on their way when the server was told to stop still come in
+_GRACE = 0.1  # seconds in which connections, and then requests, that were on their way still come in
 _BACKLOG = 128
 
 
@@ -96,6 +96,7 @@ class _Server:
         connection = Connection((reader, writer), self.application, self.limits, self.bodies)
         task = cast("asyncio.Task[None]", asyncio.current_task())
         if len(self.open) >= self.limits.max_connections:
+            self.metrics.refused("too many connections")
             await connection.refuse(RequestError(503, "the server has too many connections", retry_after=1))
             return
         self.open[task] = connection
@@ -117,7 +118,7 @@ class _Server:
         log("info", "stopping", {"connections": len(self.open)})
         self._notify("STOPPING=1")
         self.application.draining = True
-        await asyncio.sleep(0)  # what the kernel has accepted already comes in with this turn of the loop
+        await asyncio.sleep(_GRACE)
         listener.close()
         await asyncio.sleep(_GRACE)
         for task, connection in list(self.open.items()):
@@ -128,6 +129,8 @@ class _Server:
             _, left = await asyncio.wait(left, timeout=self.limits.drain_timeout)
         for model in self.application.models.values():
             model.batcher.close()
+        if self.settings.unix is not None:
+            self.settings.unix.unlink(missing_ok=True)
         log("warning" if left else "info", "stopped", {"unanswered": len(left)})
         return 1 if left else 0
 
