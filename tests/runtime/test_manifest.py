@@ -100,6 +100,7 @@ def test_broken_files(data, message):
         ("golden/max_difference", -1, "'golden.max_difference'"),
         ("golden/texts", [], "'golden.texts'"),
         ("golden/outputs", [], "'golden.outputs'\n.*m\n.*0 outputs\n.*3"),
+        ("golden/outputs/1/3", -3.5e38, "'golden.outputs.1.'\n.*m\n.*3.5e\\+38\n.*at most 3.4028235e\\+38"),
         ("golden/outputs/2", [1.0], "'golden.outputs.2.'\n.*m\n.*1 numbers\n.*4"),
         ("model/inputs", ["attention_mask"], "'model.inputs'"),
         ("model/inputs", ["input_ids", "input_ids"], "'model.inputs'"),

@@ -21,6 +21,7 @@ INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 """All that a model may ask for: int64 ``[batch, length]`` each."""
 
 Task = Literal["embedding", "classification", "reranking", "token-classification"]
+_FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 GraphOptimization = Literal["disabled", "basic", "extended", "all"]
 
 
@@ -213,6 +214,9 @@ def _golden_problems(golden: Golden, dimension: int, task: Task) -> Iterator[Pro
         if len(output) % dimension or not output if by_token else len(output) != dimension:
             expected = f"{dimension}{' for each token' if by_token else ''}, as model.dimension says"
             yield f"golden.outputs[{i}]", f"{len(output)} numbers", expected
+        largest = max(map(abs, output), default=0.0)
+        if largest > _FLOAT32_MAX:  # no model gives it, and its square may be no double
+            yield f"golden.outputs[{i}]", largest, f"numbers of float32, at most {_FLOAT32_MAX:.8g}"
     if golden.max_difference < 0:
         yield "golden.max_difference", golden.max_difference, "at least 0"
     if not -1 <= golden.min_cosine <= 1:
