@@ -147,6 +147,14 @@ def test_a_cache_that_is_no_folder(tmp_path):
         masked(tmp_path / "file")
 
 
+@pytest.mark.usefixtures("avx2")
+@pytest.mark.parametrize("name", ["my cache", "a:b"])
+def test_a_path_that_cannot_be_preloaded(tmp_path, name):
+    with pytest.raises(EdgequantError, match=r"has a space or a colon\n  where: .*\n  hint: set XDG_CACHE_HOME"):
+        masked(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

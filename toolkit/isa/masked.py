@@ -8,6 +8,7 @@ name made of all that it depends on.
 import hashlib
 import importlib.util
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -45,6 +46,9 @@ def masked(cache: Path) -> Place:
     reason = why_not_masked()
     if reason:
         raise EdgequantError("the kernels of avx2 cannot be reached by masking here", got=reason)
+    if re.search(r"[\s:]", str(cache.resolve())):  # both separate the names in LD_PRELOAD
+        hint = "set XDG_CACHE_HOME to a path without"
+        raise EdgequantError("the cache folder's path has a space or a colon", where=cache.resolve(), hint=hint)
     built = _built(cache.resolve(), installed_onnxruntime())
     python, env = python_here(built / OVERLAY)
     return Place("avx2", "masked", python, {**env, "LD_PRELOAD": str(built / LIBRARY)}, detail=_cpu_detail())
