@@ -31,6 +31,7 @@ def tree(figure: Figure) -> ET.Element:
         (Verdict("spearman", 0.82, 0.822, {"max_drop": 0.004}, "pass"), -0.5),
         (Verdict("spearman", 0.8, 0.79, {"max_drop": 0.1, "min_ratio": 0.95, "min": 0.78}, "pass"), 0.5),  # min binds
         (Verdict("cosine_p1", None, 0.995, {"min": 0.99}, "pass"), 0.5),
+        (Verdict("score_correlation", None, 0.995, {"min": 0.99}, "pass"), 0.5),
         (Verdict("label_flips", None, 0.03, {"max": 0.02}, "fail"), 1.5),
         (Verdict("sqnr_db", None, 20.0, {"min": 20.0}, "pass"), 1),
         (Verdict("sqnr_db", None, 30.0, {"min": 20.0}, "pass"), 0.1),  # a tenth of the noise power
@@ -54,6 +55,9 @@ def test_intervals_of_differences_and_of_values_are_shares_too_low_end_first():
         Verdict("spearman", 0.82, 0.82, {}, "no limit"),
         Verdict("spearman", None, None, {"min": 0.5}, "not measured"),
         Verdict("spearman", 0.82, 0.82, {"max_drop": 0}, "pass"),  # nothing is allowed, so nothing is a share of it
+        Verdict("accuracy", 0.85, 0.84, {"min": 0.9}, "fail"),  # fp32 itself breaks it
+        Verdict("cosine_mean", None, 0.99, {"min": 1.5}, "fail"),
+        Verdict("label_flips", None, 0.01, {"max": 0}, "fail"),
         Verdict("non_finite_rows", None, 3.0, {"max": 0}, "fail"),
         Verdict("size_ratio", None, 0.3, {"max": 0.35}, "pass"),
         Verdict("something_new", None, 0.3, {"min": 0.1}, "pass"),  # its best value is not known

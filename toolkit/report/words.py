@@ -103,7 +103,7 @@ def sentence(verdict: Verdict) -> str:
 
 def headline(report: GateReport) -> str:
     """Return the gate's answer in one sentence."""
-    judged = [verdict for verdict in report.verdicts if verdict.limit]
+    judged = [verdict for verdict in report.verdicts if verdict.limit or verdict.outcome == "fail"]
     if not judged:
         return "No metric has a limit: nothing was judged."
     broken, open_ = (

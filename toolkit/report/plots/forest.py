@@ -11,6 +11,8 @@ from toolkit.report import words
 from toolkit.report.plots.svg import Figure, Scale, anchor
 
 ROW, AXIS = 52, 34
+# Of metrics that compare the two models: what an int8 model would have that is fp32 itself, as _linear has it.
+_BEST = {"sqnr_db": 0.0} | dict.fromkeys(("cosine_mean", "cosine_p1", "cosine_min", "score_correlation"), 1.0)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def _values(item: Used) -> list[float]:
 
 def _used(verdict: Verdict, trend: Trend | None) -> Used | None:
     ends = _ends(verdict)
-    if verdict.int8 is None or ends is None or ends[0] == ends[1]:
+    if verdict.int8 is None or ends is None:
         return None
     best, worst = ends
 
@@ -100,21 +102,27 @@ def _used(verdict: Verdict, trend: Trend | None) -> Used | None:
 
 
 def _ends(verdict: Verdict) -> tuple[float, float] | None:
-    """Return the value of a perfect int8 model and the worst one that the limit lets pass, or None without such."""
-    bounds, fp32 = verdict.limit, verdict.fp32
-    if verdict.metric in (*words.COUNTS, "size_ratio"):  # no loss of accuracy
+    """Return the value of a perfect int8 model and the worst one that the limit lets pass.
+
+    None where there is no such room: no limit, a metric of no accuracy, or a limit that fp32 itself breaks.
+    """
+    bounds, metric = verdict.limit, verdict.metric
+    if metric in (*words.COUNTS, "size_ratio"):
         return None
+    if verdict.fp32 is None and "max" in bounds:
+        return (0.0, bounds["max"]) if bounds["max"] > 0 else None
+    best, floor = _BEST.get(metric) if verdict.fp32 is None else verdict.fp32, _floor(verdict)
+    return None if best is None or floor is None or floor >= best else (best, floor)
+
+
+def _floor(verdict: Verdict) -> float | None:
+    """Return the least value that the limit lets pass."""
+    bounds, fp32 = verdict.limit, verdict.fp32
+    floors = [_linear(verdict.metric, bounds["min"])] if "min" in bounds else []
     if fp32 is not None:
-        floors = [bounds["min"]] if "min" in bounds else []
         floors += [fp32 - bounds["max_drop"]] if "max_drop" in bounds else []
         floors += [fp32 * bounds["min_ratio"]] if "min_ratio" in bounds else []
-        return (fp32, max(floors)) if floors else None
-    if "max" in bounds:
-        return 0.0, bounds["max"]
-    if "min" in bounds and verdict.metric.startswith(("cosine", "sqnr")):
-        best = 1.0 if verdict.metric.startswith("cosine") else 0.0
-        return best, _linear(verdict.metric, bounds["min"])
-    return None
+    return max(floors, default=None)
 
 
 def _linear(metric: str, value: float) -> float:
