@@ -18,7 +18,7 @@ EXTREME = [[3.4028235e38, -3.4028235e38], [1e-45, -1e-45], [-0.0, 0.0], [88.8, -
 @given(st.lists(FINITE, min_size=1, max_size=30))
 def test_softmax_shares_one_in_the_order_of_the_logits(row):
     shares = maths.softmax(row)
-    assert math.fsum(shares) == pytest.approx(1, abs=1e-15 * len(row))
+    assert math.fsum(shares) == pytest.approx(1, abs=4e-16 * len(row) + 1e-15)
     assert all(0 <= share <= 1 for share in shares)
     assert (np.diff(np.array(shares)[np.argsort(row)]) >= 0).all()
 
@@ -26,19 +26,19 @@ def test_softmax_shares_one_in_the_order_of_the_logits(row):
 @given(st.lists(st.floats(-80, 80, width=32), min_size=1, max_size=30))
 def test_softmax_is_what_the_textbook_says(row):
     powers = np.exp(np.array(row, np.longdouble))
-    np.testing.assert_allclose(maths.softmax(row), (powers / powers.sum()).astype(np.float64), rtol=1e-14)
+    np.testing.assert_allclose(maths.softmax(row), (powers / powers.sum()).astype(np.float64), rtol=5e-14)
 
 
 @given(st.floats(width=32, allow_nan=False))
 def test_sigmoid_is_symmetric_and_never_overflows(value):
     assert 0 <= maths.sigmoid(value) <= 1
-    assert maths.sigmoid(value) + maths.sigmoid(-value) == pytest.approx(1, abs=2e-16)
+    assert maths.sigmoid(value) + maths.sigmoid(-value) == pytest.approx(1, abs=5e-16)
 
 
 @given(st.floats(-700, 700))
 def test_sigmoid_is_what_the_textbook_says(value):
     expected = 1 / (1 + np.exp(np.longdouble(-value)))
-    assert maths.sigmoid(value) == pytest.approx(float(expected), rel=1e-15)
+    assert maths.sigmoid(value) == pytest.approx(float(expected), rel=2e-15)
 
 
 @given(hnp.arrays(np.float32, st.integers(1, 20), elements=st.sampled_from([-1, -0.0, 0, 0.5, 1, 3e38]) | FINITE))

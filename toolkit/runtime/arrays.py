@@ -1,5 +1,6 @@
 """Numbers in and out of the model: numpy arrays where numpy is installed, plain buffers where it is not."""
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from math import prod
@@ -78,8 +79,6 @@ def floats(data: bytearray, shape: tuple[int, ...]) -> FloatArray:
 
 def ints(rows: Iterable[Sequence[int]], shape: tuple[int, int]) -> IntArray:
     """Return rows of equal length as int64 ``shape``; a memoryview of two dimensions without numpy."""
-    from array import array  # noqa: PLC0415 - an extension module, not needed to read a manifest
-
     data = array("q")
     for row in rows:
         data.extend(row)
@@ -104,9 +103,7 @@ def flat(values: FloatArray) -> FloatArray:
 
 def from_rows(rows: Iterable[Iterable[float]], width: int) -> FloatArray:
     """Return float32 ``[rows, width]``, each number rounded to the nearest."""
-    from array import array  # noqa: PLC0415
-
     data: array[float] = array("f")
     for row in rows:
         data.extend(row)
-    return floats(bytearray(data.tobytes()), (len(data) // width, width))
+    return floats(bytearray(data), (len(data) // width, width))

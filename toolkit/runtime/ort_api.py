@@ -95,7 +95,7 @@ class OrtApi:
         return out.value or 0
 
     def number(self, name: str, *arguments: object) -> int:
-        """Call a function whose last argument is a size_t or an enum out; return the number."""
+        """Call a function whose last argument is a size_t or an int out (all targets are little-endian); return it."""
         out = c_size_t()
         self.call(name, *arguments, byref(out))
         return out.value
