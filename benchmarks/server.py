@@ -1,7 +1,7 @@
 """Measure the server on this machine, on loopback alone: start, memory, rate, four times too much, and SIGTERM.
 
-``python benchmarks/server.py BUNDLE`` with the bundle of an embedding model; EDGEQUANT_ENGINE=capi measures the runtime
-without numpy. Every answer is compared with what the server gives for the same request alone: no number may differ by
+``python benchmarks/server.py BUNDLE`` with the bundle of an embedding model; ``--slim`` measures the runtime without
+numpy. Every answer is compared with what the server gives for the same request alone: no number may differ by
 more than the last digits of a float32 that another batch's padding changes.
 """
 
@@ -40,6 +40,8 @@ STARTS = 5
 SIZES = (*[1] * 14, 2, 3, 4, 8, 16)
 """Texts in a request, each as likely as the next; one text in fifty is longer than the model reads."""
 ALIKE = 1e-6
+RUNTIME = ("-m", "toolkit.runtime")
+SLIM = ("-c", "import sys; sys.modules['numpy'] = None; from toolkit.runtime.__main__ import main; sys.exit(main())")
 KILLED = 24
 """Requests that are on their way when SIGTERM comes."""
 
@@ -139,9 +141,10 @@ async def ask(port: int, body: bytes | None, path: str = "/v1/embeddings") -> Re
 
 
 @contextmanager
-def running(bundle: str, threads: int) -> Iterator[Server]:
+def running(options: argparse.Namespace) -> Iterator[Server]:
     """Start a server on loopback and wait for its word."""
-    command = [sys.executable, "-m", "toolkit.runtime", "serve", bundle, "--port", "0", "--threads", str(threads)]
+    program = SLIM if options.slim else RUNTIME
+    command = [sys.executable, *program, "serve", options.bundle, "--port", "0", "--threads", str(options.threads)]
     with tempfile.TemporaryFile("w+b") as log_file:
         started = time.monotonic()
         process = subprocess.Popen([*command, "--timeout", str(TIMEOUT)], stderr=log_file)
@@ -234,21 +237,22 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=20_000, help="mixed requests in all (default: 20000)")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long the overload lasts (default: 10)")
     parser.add_argument("--threads", type=int, default=1, help="threads of the model (default: 1)")
+    parser.add_argument("--slim", action="store_true", help="serve by the C API, without numpy")
     options = parser.parse_args()
     manifest = open_bundle(options.bundle).manifest
     conditions = {
         "model": f"{manifest.name} for {manifest.target.name}",
         "machine": f"{cpu.architecture()}, {cpu.available_threads()} threads, load {os.getloadavg()[0]:.1f}",
         "python": platform.python_version(),
-        "engine": os.environ.get("EDGEQUANT_ENGINE", "python"),
+        "engine": "capi, without numpy" if options.slim else "python",
         "threads": options.threads,
         "clients": CLIENTS,
     }
     starts = []
     for _ in range(STARTS):
-        with running(options.bundle, options.threads) as server:
+        with running(options) as server:
             starts.append((server.seconds, server.cpu_seconds))
-    with running(options.bundle, options.threads) as server:
+    with running(options) as server:
         found = asyncio.run(measure(server, options))
     wall, used = zip(*starts, strict=True)
     ready = {"ready_s": round(statistics.median(wall), 3), "ready_cpu_s": round(statistics.median(used), 3)}

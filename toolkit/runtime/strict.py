@@ -49,8 +49,11 @@ def _no_constant(name: str) -> NoReturn:
 def _no_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"key {next(name for name in names if names.count(name) > 1)!r} occurs twice")
+        seen: set[str] = set()  # not a count of each name: a million names may come from anybody
+        for name, _ in pairs:
+            if name in seen:
+                raise ValueError(f"key {name[:80]!r} occurs twice")
+            seen.add(name)
     return found
 
 

@@ -26,6 +26,7 @@ def _lives(server):
         (b'{"texts": "\xff"}', "not UTF-8: a wrong byte at 11"),
         (b'{"texts": NaN}', "NaN is not a number of JSON"),
         (b'{"texts": "a", "texts": "b"}', "'texts' occurs twice"),
+        (b"{" + b",".join(b'"%d":0' % (i % 90_000) for i in range(90_001)) + b"}", "key '0' occurs twice"),
         (b"[" * 500_000, "nested too deeply"),
         (b'{"texts":' * 50_000 + b"1" + b"}" * 50_000, "nested too deeply"),
         (b'{"texts": ' + b"9" * 5000 + b"}", "not valid JSON"),
@@ -121,6 +122,15 @@ def test_100_mb_are_refused_and_not_read_into_memory(server):
     answer = server.raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunks * 200, end=True)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert peak(server) < before + 30_000_000
+
+
+def test_a_body_of_tiny_chunks_is_refused(server):
+    answer = server.raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 5000)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"more than 4096 chunks" in answer
+    sound = b"e\r\n" + b'{"texts": "a"}' + b"\r\n0\r\n\r\n"
+    answer = server.raw(HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + sound)
+    assert answer.startswith(b"HTTP/1.1 200 ")
 
 
 def peak(server) -> int:

@@ -16,6 +16,7 @@ from toolkit.runtime.server.messages import Head, Response
 
 _CHUNK = 64 << 10
 _LINGER = 2.0  # seconds in which a client that is still sending can find out that it was refused
+_MOST_CHUNKS = 4096  # of a byte each they would cost more than the model
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -77,6 +78,7 @@ class Connection:
         try:
             while await self._exchange():
                 self.http.start_next_cycle()
+                await asyncio.sleep(0)  # others first: many requests may have come in one go
         except OSError:  # the client has gone, or does not take its answer: nobody is left to tell
             self.writer.transport.abort()
         finally:
@@ -133,7 +135,7 @@ class Connection:
     async def _body(self, head: Head) -> bytes:
         """Return the request's body, read to its end."""
         self._check_size(int(head.headers.get("content-length", "0")))
-        body = bytearray()
+        body, chunks = bytearray(), 0
         try:
             async with asyncio.timeout(self.limits.read_timeout):
                 if self.http.they_are_waiting_for_100_continue:
@@ -145,6 +147,9 @@ class Connection:
                         self._held += self.bodies.take(len(event.data))
                         body += event.data
                         self._check_size(len(body))
+                        chunks += event.chunk_start
+                        if chunks > _MOST_CHUNKS:
+                            raise RequestError(400, f"the body comes in more than {_MOST_CHUNKS} chunks")
         except TimeoutError:
             what = f"the request's body took more than {self.limits.read_timeout:g} seconds"
             raise RequestError(408, what) from None
