@@ -90,7 +90,9 @@ def _float(args: Namespace, bundle: Bundle | None, options: SourceOptions) -> So
     if args.float_model is not None:
         return open_source(args.float_model, options)
     if bundle is not None and bundle.manifest.name == DEMO_NAME:
-        return open_source(str(demo_model()), replace(options, name=DEMO_NAME))
+        demo = open_source(str(demo_model()), replace(options, name=DEMO_NAME))
+        if demo.digest == bundle.manifest.provenance.get("model_sha256"):
+            return demo
     hint = "name the model that it was made of: edgequant gate MODEL FLOAT"
     raise UsageError("there is no float model to judge by", where=args.model, hint=hint)
 
