@@ -26,7 +26,7 @@ SOURCES := toolkit benchmarks docs tests calibration
 
 .PHONY: help
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: quantize
 quantize: $(VENV)/.quantize ## make an int8 bundle (TARGET=, MODEL=, OUT=, ARGS= of edgequant quantize)
@@ -66,6 +66,10 @@ bench: $(VENV)/.quantize ## time fp32, quantize_dynamic and edgequant on this CP
 .PHONY: load
 load: $(VENV)/.dev ## measure the server of an embedding bundle on loopback, some minutes (BUNDLE=, ARGS=)
 	@$(VENV)/bin/python benchmarks/server.py "$(BUNDLE)" $(ARGS)
+
+.PHONY: gate-errors
+gate-errors: $(VENV)/.quantize ## measure how often the gate errs, in simulation; minutes (ARGS=)
+	@$(VENV)/bin/python benchmarks/gate_errors.py $(ARGS)
 
 .PHONY: parity
 parity: $(PARITY)/.installed ## compare the built graph with optimum's export; installs torch (TORCH=)

@@ -70,7 +70,9 @@ class Rates:
 def main() -> int:
     """Measure, and print the rates with their conditions."""
     parser = argparse.ArgumentParser(description="measure the gate's error rates")
-    parser.add_argument("--draws", type=int, default=300, metavar="N", help="draws a row of the table (default: 300)")
+    parser.add_argument(
+        "--draws", type=int, default=100, metavar="N", help="draws of a row of the table (default: 100)"
+    )
     parser.add_argument("--save", type=Path, metavar="FILE.npz", help="write the similarities, for the tests")
     parser.add_argument("--stored", type=Path, metavar="FILE.npz", help="take the similarities that --save wrote")
     parser.add_argument("--json", action="store_true", help="print as JSON")
@@ -80,7 +82,7 @@ def main() -> int:
         np.savez_compressed(args.save, **{name: array.astype(np.float32) for name, array in asdict(found).items()})
     limit = load_recipe("x86-avx2").gate.embedding.spearman
     assert limit is not None  # noqa: S101 - the shipped recipe has one
-    rates = [*halves(found, limit), *draws(found, limit, args.draws), *accuracies(args.draws)]
+    rates = [*halves(found, limit), *draws(found, limit, args.draws), *accuracies(20 * args.draws)]
     known = conditions(found)
     if args.json:
         terminal.print_json({"conditions": known, "rates": [asdict(row) for row in rates]})
