@@ -68,9 +68,11 @@ def kit(request, root):
 
 def inside(root, script):
     """Run a script on the host: another root, no network but its own loopback, its own processes."""
-    command = ["unshare", "--net", "--mount", "--pid", "--fork", "chroot", root, "/bin/sh", "-ec"]
+    command = ["unshare", "--net", "--mount", "--pid", "--fork", shutil.which("chroot"), root, "/bin/sh", "-ec"]
     lines = f"mount -t proc proc /proc; ip link set lo up; {script}"
-    done = subprocess.run([*command, lines], env={"PATH": "/bin:/usr/bin"}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, lines], env={"PATH": "/bin:/usr/bin:/usr/sbin"}, capture_output=True, text=True, check=False
+    )
     return done.returncode, done.stdout, done.stderr
 
 
