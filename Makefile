@@ -26,7 +26,7 @@ SOURCES := toolkit benchmarks docs tests calibration
 
 .PHONY: help
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: quantize
 quantize: $(VENV)/.quantize ## make an int8 bundle (TARGET=, MODEL=, OUT=, ARGS= of edgequant quantize)
@@ -78,6 +78,17 @@ parity: $(PARITY)/.installed ## compare the built graph with optimum's export; i
 .PHONY: deploycheck
 deploycheck: $(VENV)/.dev ## kits and images on a host of busybox alone, by chroot; as root, downloads (EDGEQUANT_BUNDLE=)
 	@$(VENV)/bin/python -m pytest -q -s tests/kit/real_host.py
+
+.PHONY: emulate
+emulate: $(VENV)/.quantize ## run 32 sentences on a Cortex-A72 and a Cortex-A76, compare all kernels (needs QEMU; minutes)
+	@bundle=out/all-MiniLM-L6-v2-arm64-dotprod; \
+	if [ ! -d "$$bundle" ]; then $(VENV)/bin/edgequant quantize --target arm64-dotprod --out "$$bundle" --no-speed; fi; \
+	$(VENV)/bin/edgequant verify "$$bundle" --isa cortex-a72,cortex-a76 --sample 32; \
+	$(VENV)/bin/edgequant parity "$$bundle" --sample 8
+
+.PHONY: instructions
+instructions: $(VENV)/.quantize ## count the instructions of fp32 and int8 on emulated CPUs (needs qemu-user; minutes)
+	@$(VENV)/bin/python benchmarks/instructions.py $(ARGS)
 
 .PHONY: clean
 clean: ## remove environments and caches; out/ stays

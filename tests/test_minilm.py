@@ -8,6 +8,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from tests.isa.emulator import emulated_or_skip
 from toolkit import quantize
 from toolkit.apply import apply
 from toolkit.bundle import tokenizer_info
@@ -15,9 +16,11 @@ from toolkit.gate.elsewhere import outputs_there
 from toolkit.golden import TEXTS
 from toolkit.isa.native import native, why_not_native
 from toolkit.isa.pair_bound import pair_bound
+from toolkit.isa.sentences import Sample, agreement, make_reference
 from toolkit.lower import lower
 from toolkit.numerics.weights import pair_bound_holds, quantize_columns
 from toolkit.runtime import cpu
+from toolkit.runtime.bundle import open_bundle
 from toolkit.runtime.host import Host
 from toolkit.runtime.manifest import SessionInfo
 from toolkit.runtime.model import TextModel
@@ -148,3 +151,17 @@ def _one_padded_batch(model, texts, *, ones=False):
     if ones:
         feed["attention_mask"] = np.ones_like(feed["attention_mask"])
     return model._session.run(feed)
+
+
+def test_sentences_agree_on_a_cortex_a72(made, tmp_path):
+    """Each layer, given this machine's int8 inputs, gives its int8 outputs; `make emulate` takes 32 sentences."""
+    place = emulated_or_skip("cortex-a72")
+    quantize.write(made, tmp_path / "bundle")
+    texts = tuple(made.job.evaluation.texts[:3])
+    reference = make_reference(open_bundle(tmp_path / "bundle"), texts, tmp_path)
+    found, _ = agreement(place, reference, Sample(texts, len(texts)))
+    layers, sentences = found.checks(0.995)
+    assert layers.ok, layers.detail
+    assert sentences.ok, sentences.detail
+    assert min(sentence.held_cosine for sentence in found.sentences) >= 0.99999
+    assert found.moved <= 1e-4 * found.activations

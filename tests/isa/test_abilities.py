@@ -45,3 +45,19 @@ def test_what_is_missing_is_told(machine):
     assert found["neon"].models == ("cortex-a53",)
     assert list(found["neon"].others) == ["cortex-a72"]
     assert found["vnni"].closed["emulated"] == "QEMU has no CPU with these kernels"
+
+
+def test_what_counting_lacks_is_told(tmp_path, monkeypatch):
+    assert "QEMU for arm64 is not installed" in module.why_not_counted("arm64", tmp_path)
+    monkeypatch.setattr(module.qemu, "find", lambda *_, **__: None)
+    monkeypatch.setattr(module.shutil, "which", lambda _: None)
+    assert "apt install gcc" in module.why_not_counted("x86_64", tmp_path)
+
+
+def test_a_root_filesystem_is_kept_or_can_be_made(tmp_path, monkeypatch):
+    monkeypatch.setattr(module.shutil, "which", lambda _: "/usr/bin/x")
+    assert module.why_no_root("arm64", tmp_path) == ""
+    monkeypatch.setattr(module.shutil, "which", lambda _: None)
+    assert "needs apt-get and dpkg-deb" in module.why_no_root("arm64", tmp_path)
+    module.root_path("arm64", tmp_path).mkdir(parents=True)
+    assert module.why_no_root("arm64", tmp_path) == ""

@@ -10,9 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from toolkit.cli import terminal
-from toolkit.isa.abilities import ONLY_AVX2, Ability, abilities
+from toolkit.cli.reach import cache_folder
+from toolkit.isa.abilities import ONLY_AVX2, Ability, abilities, why_no_root, why_not_counted
 from toolkit.runtime import cpu
-from toolkit.targets import load_recipe, recipe_files, target_for
+from toolkit.targets import ISAS, load_recipe, recipe_files, target_for
 
 TOLD = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "neon", "dotprod", "i8mm", "sve")
 EXTRAS = {
@@ -40,6 +41,8 @@ class Diagnosis:
     versions: dict[str, str]
     missing: dict[str, tuple[str, ...]]  # extra → modules that are not installed
     kernels: tuple[Ability, ...]  # of each family: how `verify --isa` and `--on` can run a bundle on them here
+    counting: dict[str, str]  # architecture → why `cost` cannot count its instructions here; empty where it can
+    emulation: dict[str, str]  # architecture → why there can be no root filesystem for it; empty where there can
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -75,6 +78,8 @@ def diagnose() -> Diagnosis:
             for extra, modules in EXTRAS.items()
         },
         kernels=abilities(architecture, features),
+        counting={machine: why_not_counted(machine) for machine in ISAS},
+        emulation={machine: why_no_root(machine, cache_folder()) for machine in ISAS},
     )
 
 
@@ -94,7 +99,14 @@ def _lines(found: Diagnosis) -> list[str]:
     for extra, modules in found.missing.items():
         state = f"missing {', '.join(modules)}: {INSTALL[extra]}" if modules else "installed"
         lines.append(f"{extra:10} {state}")
-    return [*lines, "", "kernels that a bundle can be verified on here:", *map(_kernel_line, found.kernels)]
+    lines += ["", "kernels that a bundle can be verified on here:", *map(_kernel_line, found.kernels)]
+    lines += [f"  no emulation of {machine}: {reason}" for machine, reason in found.emulation.items() if reason]
+    return [*lines, "", *(_counting_line(machine, reason) for machine, reason in found.counting.items())]
+
+
+def _counting_line(machine: str, reason: str) -> str:
+    told = f"cannot be counted. {_first_and_hint(reason)}" if reason else "can be counted: edgequant cost"
+    return f"instructions of {machine:7} {told}"
 
 
 def _kernel_line(ability: Ability) -> str:

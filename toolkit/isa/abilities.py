@@ -1,5 +1,6 @@
 """Which kernels this machine can run a bundle on, by which way, and what the other ways lack."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from toolkit.isa.cpu_models import MODELS
 from toolkit.isa.masked import why_not_masked
 from toolkit.isa.native import why_not_native
 from toolkit.isa.place import How
+from toolkit.isa.roots import root_path
 from toolkit.targets import Isa
 
 ONLY_AVX2 = "only avx2 can be had by masking"
@@ -62,3 +64,21 @@ def _why_not_emulated(name: str, folder: Path | None) -> str:
     except EdgequantError as error:
         return str(error)
     return ""
+
+
+def why_not_counted(architecture: str, folder: Path | None = None) -> str:
+    """Return why instructions of an architecture cannot be counted here; empty where they can."""
+    model = next(each for each in MODELS.values() if each.architecture == architecture)
+    try:
+        qemu.find(model, folder, plugins=True)
+    except EdgequantError as error:
+        return str(error)
+    return "" if shutil.which("gcc") else "the counting plugin needs a compiler\n  hint: apt install gcc libc6-dev"
+
+
+def why_no_root(architecture: str, cache: Path) -> str:
+    """Return why there can be no root filesystem for emulation; empty where it is kept or can be made."""
+    lacking = [name for name in ("apt-get", "dpkg-deb") if shutil.which(name) is None]
+    if root_path(architecture, cache).is_dir() or not lacking:
+        return ""
+    return f"the root filesystem is made of Debian packages, which needs {' and '.join(lacking)}"

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from toolkit.image import prune
 from toolkit.image.lock import SHIPPED
 from toolkit.image.platforms import PLATFORMS
 from toolkit.image.rootfs import Sources, make_rootfs
@@ -13,8 +14,9 @@ from toolkit.progress import Track, silent
 
 
 def root_path(architecture: str, cache: Path) -> Path:
-    """Return where the root filesystem lies: named by the wheels that an image gets."""
-    return cache / "roots" / f"{architecture}-{hashlib.sha256(SHIPPED.read_bytes()).hexdigest()[:12]}"
+    """Return where the root filesystem lies: named by the wheels that an image gets, and by what is left out of it."""
+    made_by = SHIPPED.read_bytes() + Path(prune.__file__).read_bytes()
+    return cache / "roots" / f"{architecture}-{hashlib.sha256(made_by).hexdigest()[:12]}"
 
 
 def root_for(architecture: str, cache: Path, track: Track = silent) -> Path:

@@ -148,7 +148,7 @@ def _answer(place: Place, job: Job, arrays: dict[str, Array]) -> dict[str, Array
     try:
         return unpack(done.stdout)
     except (ValueError, OSError, EOFError):
-        raise EdgequantError(f"{place} gave no answer", got=done.stderr[-500:] or "not an .npz") from None
+        raise EdgequantError(f"{place} gave no answer", got=done.stderr[-500:] or "no arrays") from None
 
 
 def _compare(reference: Reference, found: Sequence[dict[str, Array]]) -> tuple[Agreement, tuple[Array, ...]]:
