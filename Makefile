@@ -12,6 +12,7 @@ OUT ?=
 ARGS ?=
 PYTEST_ARGS ?=
 FP32 ?=
+IMAGE_BUNDLES ?=
 BUNDLE ?=
 
 # Its dependency on torch is not wanted: edgequant reads the files inside.
@@ -70,6 +71,16 @@ load: $(VENV)/.dev ## measure the server of an embedding bundle on loopback, som
 .PHONY: gate-errors
 gate-errors: $(VENV)/.quantize ## measure how often the gate errs, in simulation; minutes (ARGS=)
 	@$(VENV)/bin/python benchmarks/gate_errors.py $(ARGS)
+
+.PHONY: image-check
+image-check: $(VENV)/.dev ## build and try images of both platforms, slim too; minutes (IMAGE_BUNDLES=AMD64:ARM64)
+	@bundles="$(IMAGE_BUNDLES)"; \
+	for target in $$([ -n "$$bundles" ] || echo x86-avx2 arm64-dotprod); do \
+		out="out/image-check-$$target"; \
+		[ -d "$$out" ] || $(VENV)/bin/python -m toolkit.cli quantize -t $$target -o "$$out" --no-speed; \
+		bundles="$$bundles$${bundles:+:}$$out"; \
+	done; \
+	IMAGE_BUNDLES="$$bundles" $(VENV)/bin/python -m pytest -v tests/image/check_images.py $(PYTEST_ARGS)
 
 .PHONY: parity
 parity: $(PARITY)/.installed ## compare the built graph with optimum's export; installs torch (TORCH=)
