@@ -1,3 +1,4 @@
+import re
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from tests.runtime.server import environment
 from toolkit.runtime import load
 from toolkit.runtime.__main__ import main
 from toolkit.runtime.errors import UsageError
+from toolkit.runtime.server import memory
 from toolkit.runtime.server.command import read_token
 from toolkit.runtime.server.limits import Limits
 
@@ -38,7 +40,17 @@ def test_help_costs_neither_asyncio_nor_the_engine():
     assert not set(done.stdout.split()) & {"asyncio", "h11", "ssl", "onnxruntime", "numpy", "tokenizers"}
 
 
+def test_the_process_is_left_without_openssl(serve, tiny, tmp_path):
+    token = tmp_path / "token"
+    token.write_text(TOKEN)
+    server = serve(tiny, "--token-file", token)
+    assert server.ask("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).status == 200
+    assert not re.search("libssl|libcrypto|_hashlib", Path(f"/proc/{server.process.pid}/maps").read_text())
+
+
 def test_a_missing_extra_is_told(tiny, monkeypatch, capsys):
+    for settings in ("leave_out_openssl", "give_memory_back"):  # not for the process of the tests
+        monkeypatch.setattr(memory, settings, lambda: None)
     monkeypatch.setitem(sys.modules, "h11", None)
     monkeypatch.delitem(sys.modules, "toolkit.runtime.server.serving", raising=False)
     monkeypatch.delitem(sys.modules, "toolkit.runtime.server.connection", raising=False)

@@ -79,6 +79,8 @@ def test_models(server):
         "tokens": "token-classification",
     }
     assert server.ask("GET", "/v1/models/tiny").json["dimension"] == DIMENSION
+    assert server.ask("GET", "/v1/models/emotions").json["labels"] == ["joy", "anger", "fear", "none"]
+    assert "labels" not in server.ask("GET", "/v1/models/reranker").json
     assert server.ask("GET", "/v1/models/none").json["error"]["code"] == "model_not_found"
 
 

@@ -80,14 +80,15 @@ def _add_limit(parser: ArgumentParser, name: str, what: str, unit: str, default:
 
 def run_serve(args: Namespace) -> int:
     """Serve until told to stop."""
+    from toolkit.runtime.server import memory  # noqa: PLC0415 - imports ctypes
+
+    memory.leave_out_openssl()
+    memory.give_memory_back()
     try:
         from toolkit.runtime.server.serving import Settings, serve  # noqa: PLC0415 - imports asyncio, h11, the engine
     except ModuleNotFoundError as error:
         hint = "pip install 'edgequant[serve]'"
         raise UsageError(f"`serve` needs the package {error.name}, which is not installed", hint=hint) from None
-    from toolkit.runtime.server.memory import give_memory_back  # noqa: PLC0415
-
-    give_memory_back()
     limits = Limits(**{name: getattr(args, name) for name in (*_COUNTS, *_SECONDS)})
     settings = Settings(
         bundles=tuple(args.bundles),

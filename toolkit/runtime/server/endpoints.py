@@ -81,9 +81,9 @@ def _told(model: Served) -> dict[str, object]:
     manifest = model.manifest
     told: dict[str, object] = {"id": model.name, "object": "model", "created": 0, "owned_by": "edgequant"}
     told |= {"task": manifest.task, "target": manifest.target.name, "max_length": manifest.tokenizer.max_length}
-    return told | (
-        {"dimension": manifest.model.dimension} if manifest.task == "embedding" else {"labels": manifest.labels}
-    )
+    if manifest.task == "embedding":
+        told["dimension"] = manifest.model.dimension
+    return told | ({"labels": manifest.labels} if manifest.labels else {})
 
 
 def _model(every: Mapping[str, Served], name: str | None, task: Task) -> Served:
