@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from toolkit.errors import UsageError
+from toolkit.runtime.unpacking import sync
 
 BUNDLE_MARK = "manifest.json"
 
@@ -71,15 +72,6 @@ def whole_file(out: Path) -> Iterator[Path]:
         sync(out.parent)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """Make what was written to a file or a folder last over a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _require_folder(out: Path) -> None:

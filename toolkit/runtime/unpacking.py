@@ -46,9 +46,9 @@ def unpack_from(source: Source, where: object, out: Path, public_key: bytes | No
             TarStream(source, Limits(_MANIFEST_BYTES + _PER_ENTRY, 1), where), beside, public_key
         ).unpack()
         beside.chmod(0o755)
-        _sync(beside)
+        sync(beside)
         beside.rename(out)
-        _sync(out.parent)
+        sync(out.parent)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return manifest
@@ -115,7 +115,7 @@ class _Bundle:
             self.tar.refuse("files of the bundle are not in the archive", got=", ".join(sorted(left)))
         for path in self.folder.iterdir():
             path.chmod(0o644)
-            _sync(path)
+            sync(path)
         return manifest
 
     def _vouched(self, manifest: bytes) -> bool:
@@ -166,7 +166,8 @@ class _Bundle:
             self.tar.refuse("a bundle has files only", got=f"{str(entry.path)!r} is a {entry.kind}")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make what was written to a file or a folder last over a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
