@@ -33,7 +33,8 @@ def test_what_is_missing_is_told_with_what_to_install(tmp_path):
     with pytest.raises(UsageError, match=r"(?s)QEMU for x86_64 is not installed.*apt-get install qemu-user-static"):
         qemu.find(cpu_model("Haswell"), tmp_path)
     build(tmp_path, "qemu-aarch64-static")
-    with pytest.raises(UsageError, match=r"(?s)does not know the CPU model neoverse-v1.*QEMU 8\.1 or newer"):
+    told = r"(?s)model neoverse-v1.*static 7\.2: cortex-a72 cortex-a76\n.*QEMU 8\.1 or newer.*or take --isa max-i8mm"
+    with pytest.raises(UsageError, match=told):
         qemu.find(cpu_model("neoverse-v1"), tmp_path)
     with pytest.raises(UsageError, match=r"(?s)takes no plugins.*qemu-aarch64-static 7\.2.*install qemu-user \("):
         qemu.find(cpu_model("cortex-a76"), tmp_path, plugins=True)

@@ -3,19 +3,20 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from toolkit.errors import EdgequantError, UsageError
-from toolkit.isa.cpu_models import CpuModel
+from toolkit.isa.cpu_models import MODELS, CpuModel
 
 INSTALL = "sudo apt-get install qemu-user-static"
 INSTALL_PLUGINS = (
     "sudo apt-get install qemu-user (Debian 12, Ubuntu 22.04 and 24.04), or unpack that package anywhere with dpkg -x "
     "and name its usr/bin by --qemu; Debian 13's takes no plugins"
 )
+NEWER = "Debian 12 has a newer one in bookworm-backports; unpack it with dpkg -x and name it by --qemu FOLDER"
 _MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
 # Interface 1 of QEMU's plugins, as count.c declares it: qemu-plugin.h of QEMU 4.2 to 8.2.
 _PLUGINS_UNTIL = (9, 0)
@@ -57,7 +58,7 @@ def find(model: CpuModel, folder: Path | None = None, *, plugins: bool = False) 
             f"the QEMU that is installed does not know the CPU model {model.name}",
             got=", ".join(f"{each}: {_some(each)}" for each in found),
             expected=f"QEMU {'.'.join(map(str, model.since))} or newer",
-            hint="Debian 12 has a newer one in bookworm-backports; unpack it with dpkg -x and name it by --qemu FOLDER",
+            hint=f"{NEWER}{_instead(model, found)}",
         )
     fitting = [each for each in able if each.plugins or not plugins]
     if not fitting:
@@ -90,7 +91,7 @@ def _examine(path: Path, architecture: str) -> Qemu | None:
     if not version:
         return None
     number = int(version[1]), int(version[2])
-    models = frozenset(re.findall(r"[\w.-]+", _said(path, "-cpu", "help")))
+    models = frozenset(re.findall(r"[\w.-]+", _said(path, "-cpu", "help").partition("\n")[2]))  # after a heading
     # A build without plugins refuses the option before it misses a program to run.
     plugins = number < _PLUGINS_UNTIL and "unknown option" not in _said(path, "-plugin", "none")
     return Qemu(path, architecture, number, models, plugins)
@@ -104,6 +105,13 @@ def _said(path: Path, *arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EdgequantError("QEMU cannot be run", where=path, got=error) from None
     return done.stdout + done.stderr
+
+
+def _instead(model: CpuModel, found: Sequence[Qemu]) -> str:
+    """Return which other CPU models with the same kernels could be had."""
+    same = [each for each in MODELS.values() if each.family == model.family and each.name != model.name]
+    known = [each.name for each in same if any(build.knows(each) for build in found)]
+    return f"; or take --isa {' or '.join(known)}, which has the same int8 kernels" if known else ""
 
 
 def _some(build: Qemu) -> str:
