@@ -35,5 +35,5 @@ def test_the_examples_are_found():
 
 def test_numbers_are_the_codes():
     limits = Limits()
-    assert f"in pieces of\n{limits.batch_tokens} tokens" in PAGE
+    assert f"at most {limits.batch_tokens} tokens at a time" in PAGE
     assert f"held to {limits.max_bodies >> 20} MiB" in PAGE
