@@ -482,7 +482,7 @@ status() {
 	for each in "$base_here"/releases/*; do
 		[ ! -d "$each" ] || echo "release:  releases/${each##*/}  $(fact bundles "$each")"
 	done
-	if [ -n "$systemd" ] && [ -z "$root" ]; then echo "service:  $(systemctl is-active edgequant.service || :)"; fi
+	if [ -d /run/systemd/system ] && [ -z "$root" ]; then echo "service:  $(systemctl is-active edgequant.service || :)"; fi
 	[ "$current" != none ]
 }
 
@@ -529,7 +529,7 @@ main() {
 	base_here=$root$base partial=''
 	place=$base_here # the nearest folder that is there: its disk is the one that counts
 	while [ ! -d "$place" ]; do place=${place%/*}/ place=${place%/} place=${place:-/}; done
-	if [ -n "$systemd" ] && [ -z "$root" ] && [ ! -d /run/systemd/system ]; then
+	if [ "$mode" != status ] && [ -n "$systemd" ] && [ -z "$root" ] && [ ! -d /run/systemd/system ]; then
 		fail 1 'systemd does not run here' 'hint: --no-systemd, and a supervisor of your own'
 	fi
 	tmp='' work=''

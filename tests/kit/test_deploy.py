@@ -332,6 +332,8 @@ def test_without_systemd_it_is_said(bare, tmp_path):
     done = deploy("--base", base, "--allow-unsigned", bare.made.kit("one"))
     assert done.returncode == 1
     assert "systemd does not run here" in done.stderr
+    done = deploy("--base", base, "--status")
+    assert (done.returncode, done.stdout.split()) == (1, ["current:", "none", "previous:", "none"])
     assert not base.exists()
 
 
