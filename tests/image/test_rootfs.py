@@ -3,9 +3,11 @@
 import json
 import os
 import subprocess
+import zipfile
 from dataclasses import replace
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from tests.image.conftest import HERE
 from toolkit import cli
@@ -29,7 +31,7 @@ def test_no_shell_no_package_manager_no_second_engine_no_tests(rootfs):
         assert {path.name for path in (root / "usr/bin").iterdir()} == {"python3", "python3.11"}
         names = {str(path.relative_to(root)) for path in root.rglob("*")}
         assert f"usr/lib/{platform.triplet}/libc.so.6" in names
-        engines = [name for name in names if "onnxruntime_pybind11_state" in name or "/libonnxruntime" in name]
+        engines = [name for name in names if "onnxruntime_pybind11_state" in name or "/libonnxruntime.so" in name]
         assert len(engines) == 1
         assert not [name for name in names if "/tests/" in name or name.endswith((".pyi", ".h"))]
         assert not [name for name in names if "huggingface_hub" in name or "/pip/" in name or "readline" in name]
@@ -37,6 +39,17 @@ def test_no_shell_no_package_manager_no_second_engine_no_tests(rootfs):
         assert "usr/share/doc/libc6/copyright" in names
         assert "opt/edgequant/toolkit/runtime/bundle.py" in names
         assert not (root / "opt/edgequant/toolkit/quantize.py").exists()
+
+
+def test_what_is_stripped_is_smaller_and_has_no_sections(rootfs, sources):
+    """Its loading is tested by the root filesystem that answers."""
+    for platform, root in rootfs.items():
+        path = root / "opt/edgequant/tokenizers/tokenizers.abi3.so"
+        wheel = next(p for p in sources.lock.of("wheel", platform.architecture) if p.name == "tokenizers")
+        with zipfile.ZipFile(sources.store.get(wheel.sha256)) as archive:
+            assert path.stat().st_size < archive.getinfo("tokenizers/tokenizers.abi3.so").file_size
+        with path.open("rb") as handle:
+            assert ELFFile(handle).num_sections() == 0
 
 
 def test_no_link_leads_nowhere(rootfs):
