@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent / "toolkit"
 STAGES = (
     "runtime",
     "errors",
+    "ending",
     "paths",
     "progress",
     "strict",
@@ -41,6 +42,8 @@ STAGES = (
     "bundle",
     "subjects",
     "quantize",
+    "sets",
+    "prepare",
     "cli",
 )
 FORBIDDEN_ON_A_DEVICE = ("onnx", "onnx_ir", "torch", "transformers", "datasets", "click", "pydantic", "rich", "pandas")

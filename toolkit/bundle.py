@@ -81,7 +81,9 @@ def _about(content: Content, digests: Mapping[str, str]) -> dict[str, bytes]:
     """Return the bill of materials and the statement of how the files came about."""
     source, recipe = content.source, content.recipe
     said = f"{source.task}, int8, for {recipe.name}"
-    float_model = Component("machine-learning-model", f"{source.name} (float)", sha256=source.digest, build_only=True)
+    purl = f"pkg:huggingface/{source.origin.removeprefix('hub:')}" if source.origin else ""
+    called = f"{source.name} (float)"
+    float_model = Component("machine-learning-model", called, sha256=source.digest, purl=purl, build_only=True)
     parts = [
         Component("machine-learning-model", MODEL, sha256=digests[MODEL], source=said, made_from=source.digest),
         Component("file", TOKENIZER, sha256=digests[TOKENIZER]),
@@ -128,6 +130,7 @@ def provenance(content: Content) -> dict[str, object]:
         "built_by": f"edgequant {toolkit.__version__}",
         "graph_from": content.source.built_by,
         "model_sha256": content.source.digest,
+        **({"model_origin": content.source.origin} if content.source.origin else {}),
         "recipe_sha256": recipe_digest(content.recipe),
         "verify": content.recipe.verify.model_dump(mode="json"),
         "image_platform": content.recipe.image.platform,

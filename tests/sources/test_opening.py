@@ -324,13 +324,15 @@ def test_hub_id(folder, monkeypatch, names, pattern):
         asked.update(hub_id=hub_id, revision=revision, patterns=allow_patterns)
         return str(folder)
 
-    def info(_hub_id, *, timeout):
+    def info(_hub_id, *, revision, timeout):
         assert timeout > 0
+        asked["wanted"] = revision
         return SimpleNamespace(sha="c0ffee", siblings=[SimpleNamespace(rfilename=name) for name in names])
 
     monkeypatch.setattr(hub, "model_info", info)
     monkeypatch.setattr(hub, "snapshot_download", snapshot)
-    assert open_source("someone/tiny-model").name == "tiny-model"
+    source = open_source("someone/tiny-model", SourceOptions(revision="v1"))
+    assert (source.name, source.origin, asked["wanted"]) == ("tiny-model", "hub:someone/tiny-model@c0ffee", "v1")
     assert (asked["hub_id"], asked["revision"]) == ("someone/tiny-model", "c0ffee")
     assert pattern in asked["patterns"]
 

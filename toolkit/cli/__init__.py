@@ -14,6 +14,7 @@ from toolkit.runtime.unpack_command import WHAT
 # Command → (module, help). A module is imported when its command runs, so that a device needs no extra for the others.
 COMMANDS = {
     "quantize": ("turn a float model into a gated int8 bundle for one target CPU", "quantize"),
+    "prepare": ("gate, bundle and put into one image all the models that a stack.toml names", "prepare"),
     "gate": ("judge an int8 model by its float model: a bundle, or any two ONNX text models", "gate"),
     "verify": (commands.VERIFY, "verify"),
     "report": ("render the gate's report of a bundle or a file: a page, JUnit XML, markdown, annotations", "report"),

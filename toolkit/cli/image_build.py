@@ -2,22 +2,20 @@
 
 import os
 import re
-import tempfile
 from argparse import ArgumentParser, ArgumentTypeError, Namespace, _ActionsContainer
 from pathlib import Path
 
-from toolkit.atomic import refuse_existing, whole_file, whole_tree
 from toolkit.cli import image_report, terminal
 from toolkit.errors import UsageError
 from toolkit.image import debs, wheels
-from toolkit.image.building import Order, build_image
-from toolkit.image.bundles import Shipped, place
+from toolkit.image.building import Order
+from toolkit.image.bundles import place
 from toolkit.image.layers import Settings
-from toolkit.image.layout import write_archive
 from toolkit.image.lock import make_lock, read_lock, write_lock
 from toolkit.image.platforms import PLATFORMS, Platform, platform_of
 from toolkit.image.reading import open_layout
 from toolkit.image.rootfs import Sources, python_of
+from toolkit.image.writing import default_name, image_name, refuse_existing_image, write_image
 
 _EPOCH = "SOURCE_DATE_EPOCH"
 
@@ -47,7 +45,7 @@ def configure_build(parser: ArgumentParser) -> None:
     sources = parser.add_argument_group("sources", "of Python, libraries and wheels")
     sources.add_argument("--base", metavar="IMAGE", type=Path, help="an OCI layout, or a tar of a root filesystem")
     sources.add_argument("--lock", metavar="FILE", type=Path, help="what the parts must be: edgequant image lock")
-    _add_sources(sources)
+    add_sources(sources)
     parser.set_defaults(act=_build)
 
 
@@ -55,7 +53,7 @@ def configure_lock(parser: ArgumentParser) -> None:
     """Add the arguments of ``lock``."""
     _add_platform(parser, "both")
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help="the lock, JSON")
-    _add_sources(parser)
+    add_sources(parser)
     parser.set_defaults(act=_lock)
 
 
@@ -64,27 +62,16 @@ def _add_platform(parser: ArgumentParser, default: str) -> None:
     parser.add_argument("--platform", metavar="LIST", type=_platforms, help=f"{named} or one (default: {default})")
 
 
-def _add_sources(parser: "_ActionsContainer") -> None:
+def add_sources(parser: "_ActionsContainer") -> None:
+    """Add where wheels come from and where downloads are kept."""
     parser.add_argument("--wheelhouse", metavar="DIR", type=Path, help="a folder of wheels, instead of pip's index")
     parser.add_argument("--cache", metavar="DIR", type=Path, help="of downloads (default: in the user's cache)")
 
 
 def _build(args: Namespace) -> int:
     out: Path = args.out
-    tar = out.suffix == ".tar"
-    if tar and os.path.lexists(out) and not args.force:
-        raise UsageError("the output exists", where=out, hint="choose another name, or say --force to replace it")
-    if not tar:
-        refuse_existing(out, replace=args.force, mark="oci-layout")
-    order = _order(args)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if tar:
-        with whole_file(out) as beside, tempfile.TemporaryDirectory(prefix=".image-", dir=out.parent) as folder:
-            build_image(order, Path(folder), terminal.track)
-            write_archive(Path(folder), beside)
-    else:
-        with whole_tree(out, replace=args.force, mark="oci-layout") as folder_beside:
-            build_image(order, folder_beside, terminal.track)
+    refuse_existing_image(out, replace=args.force)
+    write_image(_order(args), out, terminal.track, replace=args.force)
     with open_layout(out) as layout:
         image_report.show(layout, explained=args.explain, as_json=args.json)
     return 0
@@ -98,8 +85,8 @@ def _order(args: Namespace) -> Order:
     return Order(
         bundles=placed,
         sources=Sources(cache_folder(args), lock, args.wheelhouse),
-        name=args.name or _default_name(next(iter(placed.values()))),
-        settings=Settings(args.compression, _epoch()),
+        name=args.name or default_name(next(iter(placed.values()))[0].bundle.manifest.name),
+        settings=Settings(args.compression, epoch()),
         slim=args.slim,
         base=args.base,
         labels=dict(args.label),
@@ -125,27 +112,19 @@ def cache_folder(args: Namespace) -> Path:
     return args.cache or (Path(home) if home else Path.home() / ".cache") / "edgequant/image"
 
 
-def _epoch() -> int:
+def epoch() -> int:
+    """Return the time that all files of an image get: SOURCE_DATE_EPOCH, or 0."""
     text = os.environ.get(_EPOCH, "0")
     if not re.fullmatch("[0-9]{1,11}", text):
         raise UsageError(f"{_EPOCH} is no number of seconds", got=repr(text), expected="seconds since 1970")
     return int(text)
 
 
-def _default_name(shipped: tuple[Shipped, ...]) -> str:
-    slug = re.sub(r"[^a-z0-9]+", "-", shipped[0].bundle.manifest.name.lower()).strip("-")
-    return f"{slug or 'edgequant'}:latest"
-
-
 def _name(text: str) -> str:
-    """Return NAME:TAG; the rules are those of the distribution specification for names and tags."""
-    name = text if ":" in text.rpartition("/")[2] else f"{text}:latest"
-    part = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-    if not re.fullmatch(
-        rf"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?{part}(?:/{part})*:[A-Za-z0-9_][A-Za-z0-9._-]{{0,127}}", name
-    ):
-        raise ArgumentTypeError(f"{text!r} is no image name, such as models/minilm:1")
-    return name
+    try:
+        return image_name(text)
+    except UsageError as error:
+        raise ArgumentTypeError(" ".join(str(error).split())) from None
 
 
 def _platforms(text: str) -> tuple[Platform, ...]:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from toolkit.errors import DataError
-from toolkit.gate import Judged, require_labels, require_tags
+from toolkit.gate import Judged
 from toolkit.runtime.manifest import Task
 from toolkit.runtime.options import positive
-from toolkit.samples import Samples, default_set, load_samples, shipped_sets
+from toolkit.samples import Samples, shipped_sets
+from toolkit.sets import DataSet, evaluation_set
 from toolkit.sources import Pooling, SourceOptions
 from toolkit.targets import Decision
 
@@ -44,26 +44,20 @@ def add_model(parser: ArgumentParser) -> None:
     model.add_argument("--normalize", action="store_true", default=None, help="embeddings of length 1")
     model.add_argument("--tokenizer", type=Path, metavar="FILE", help="tokenizer.json")
     model.add_argument("--max-length", type=positive, metavar="TOKENS")
+    model.add_argument("--revision", metavar="REV", help="of a hub id: a commit, branch or tag (default: the newest)")
     model.add_argument("--name", help="the bundle's name")
 
 
 def source_options(args: Namespace, name: str | None) -> SourceOptions:
     """Return what the options say of the model."""
-    return SourceOptions(args.task, args.pooling, args.normalize, args.tokenizer, args.max_length, name)
+    return SourceOptions(
+        args.task, args.pooling, args.normalize, args.tokenizer, args.max_length, name, revision=args.revision
+    )
 
 
 def evaluation(args: Namespace, model: Judged) -> Samples:
     """Return the evaluation set; DataError where its labels or columns are not what the model needs."""
-    samples = load_samples(
-        args.eval or default_set(model.task), "evaluation", columns_of(args, args.eval), args.eval_samples
-    )
-    if args.eval is not None:
-        require_labels(model, samples)
-        require_tags(model, samples)
-    if model.task == "reranking" and samples.pairs is None:
-        hint = "name the column of the second text: --columns text=query,text2=passage,score=relevance"
-        raise DataError("a reranker is judged on pairs of texts", where=samples.name, hint=hint)
-    return samples
+    return evaluation_set(DataSet(args.eval, columns_of(args, args.eval), args.eval_samples), model)
 
 
 def columns_of(args: Namespace, spec: str | None, roles: Sequence[str] = ROLES) -> dict[str, str] | None:

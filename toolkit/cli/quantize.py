@@ -1,14 +1,10 @@
 """``edgequant quantize``: the main job, from a float model to a gated bundle and what to type next."""
 
 import os
-import signal
-import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
-from toolkit import archive, bundle, speed
+from toolkit import archive, bundle, ending, speed
 from toolkit import quantize as job
 from toolkit.atomic import refuse_existing
 from toolkit.cli import inputs, outputs, terminal
@@ -22,7 +18,8 @@ from toolkit.report.parts import parts
 from toolkit.runtime import cpu
 from toolkit.runtime.manifest import Task
 from toolkit.runtime.options import positive
-from toolkit.samples import Samples, default_set, load_samples
+from toolkit.samples import Samples
+from toolkit.sets import DataSet, calibration_set
 from toolkit.sources import DEMO_NAME, Source, demo_model, open_source
 from toolkit.targets import Recipe, load_recipe, recipe_files
 
@@ -32,7 +29,6 @@ TRY: dict[Task, str] = {
     "reranking": "echo 'a text' | edgequant rerank {} --query 'a question'",
     "token-classification": "echo 'Ada met Bob in Paris' | edgequant entities {}",
 }
-TERMINATED = 143  # 128 + SIGTERM
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -67,7 +63,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Quantize, judge, write and report; exit 3 if the gate failed."""
-    signal.signal(signal.SIGTERM, _terminate)
+    ending.unwind_on_sigterm()
     outputs.check(args)
     recipe = load_recipe(args.target)
     if args.model == "":
@@ -108,14 +104,9 @@ def _refuse_existing(args: Namespace, out: Path) -> None:
 
 def _samples(args: Namespace, source: Source) -> tuple[Samples, Samples]:
     evaluation = inputs.evaluation(args, source)
-    calibration = load_samples(
-        args.calibration or default_set(source.task),
-        "calibration",
-        inputs.columns_of(args, args.calibration, ("text", "text2")),
-        args.calibration_samples,
-        pairs=job.reads_pairs(source, evaluation),
-    )
-    return calibration, evaluation
+    columns = inputs.columns_of(args, args.calibration, ("text", "text2"))
+    wanted = DataSet(args.calibration, columns, args.calibration_samples)
+    return calibration_set(wanted, source, evaluation), evaluation
 
 
 def _time(made: job.Quantized) -> tuple[speed.Speed, ...]:
@@ -184,7 +175,3 @@ def _next(source: Source, recipe: Recipe, folder: Path) -> None:
     here = not why_not_native(recipe.verify.isa, cpu.architecture(), cpu.features())
     lines.append(f"  edgequant verify {folder}" + ("" if here else " --isa target"))
     terminal.out().print("\n".join(lines), soft_wrap=True, markup=False)
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> Any:  # noqa: ANN401 - as signal.signal wants it
-    sys.exit(TERMINATED)  # unwinds, so that what is half written goes away

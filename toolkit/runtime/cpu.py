@@ -63,15 +63,20 @@ def _hwcap_flags() -> frozenset[str]:
 
 def _quotas(root: Path) -> Iterator[float]:
     """Yield the CPU limits, in CPUs, of this process's cgroups and all above them."""
+    for folder, first in cgroups(root, "cpu"):
+        yield from _quota_v1(folder) if first else _quota_v2(folder)
+
+
+def cgroups(root: Path, controller: str) -> Iterator[tuple[Path, bool]]:
+    """Yield the folders of this process's cgroups and all above them, and whether each is of version 1."""
     for line in _lines(root / "proc/self/cgroup"):
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
-        mounts = ["", "unified"] if not controllers else [controllers, "cpu"]
-        if controllers and "cpu" not in controllers.split(","):
+        mounts = ["", "unified"] if not controllers else [controllers, controller]
+        if controllers and controller not in controllers.split(","):
             continue
         for mount in mounts:
-            for folder in _upwards(root / "sys/fs/cgroup" / mount, path):
-                yield from _quota_v1(folder) if controllers else _quota_v2(folder)
+            yield from ((folder, bool(controllers)) for folder in _upwards(root / "sys/fs/cgroup" / mount, path))
 
 
 def _upwards(mount: Path, path: str) -> Iterator[Path]:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.errors import MissingExtraError, ModelError
@@ -62,27 +63,50 @@ def _model_type(folder: Path) -> str:
     return str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type", "unknown"))
 
 
-def download(hub_id: str) -> Path:
-    """Fetch a model from the Hugging Face hub into its cache and return the folder.
+@dataclass(frozen=True)
+class Fetched:
+    """A model of the hub in a folder of this machine, and which one it is: ``hub:ID@COMMIT``."""
 
-    Weights come as safetensors if the hub has them, else as ONNX, else as whatever torch saved.
+    folder: Path
+    origin: str
+
+
+def download(hub_id: str, revision: str | None = None, *, cached: bool = False) -> Fetched:
+    """Fetch a model from the Hugging Face hub into its cache, at a commit, branch or tag (None: the newest).
+
+    Weights come as safetensors if the hub has them, else as ONNX, else as whatever torch saved. ``cached``, and the
+    hub's own HF_HUB_OFFLINE, take what was fetched before and ask nobody. The library reads HF_TOKEN and HF_ENDPOINT.
     """
     try:
         import huggingface_hub as hub  # noqa: PLC0415 - an extra
+        from huggingface_hub import constants  # noqa: PLC0415
         from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError(
             "models from the hub need huggingface-hub, which is not installed", hint=_HINT
         ) from error
     errors: tuple[type[Exception], ...] = (HfHubHTTPError, ValueError, *network_errors())
+    offline = cached or bool(constants.HF_HUB_OFFLINE)
     try:
-        info = hub.model_info(hub_id, timeout=TIMEOUT_S)
+        if offline:  # the cache's folder of a revision is named by its commit
+            folder = Path(hub.snapshot_download(hub_id, revision=revision, local_files_only=True))
+            return Fetched(folder, f"hub:{hub_id}@{folder.name}")
+        info = hub.model_info(hub_id, revision=revision, timeout=TIMEOUT_S)
         patterns = [*_SMALL, *_weights([file.rfilename for file in info.siblings or ()])]
-        return Path(hub.snapshot_download(hub_id, revision=info.sha, allow_patterns=patterns))
+        folder = Path(hub.snapshot_download(hub_id, revision=info.sha, allow_patterns=patterns))
     except errors as error:
-        first = str(error).strip().partition("\n")[0]
-        hint = "check the name and the network; or download the model elsewhere and give edgequant its folder"
-        raise ModelError("cannot fetch the model from the hub", where=hub_id, got=first, hint=hint) from error
+        got = str(error).strip().partition("\n")[0]
+        where = hub_id if revision is None else f"{hub_id}, revision {revision}"
+        if offline:
+            what, hint = "the model was not fetched from the hub before", "fetch it where there is a network: "
+            hint += "unset HF_HUB_OFFLINE; or give edgequant its folder"
+        else:
+            what = "cannot fetch the model from the hub"
+            hint = "check the name and the network; set HF_TOKEN for a private model, HF_ENDPOINT for a mirror, "
+            hint += "HF_HUB_OFFLINE=1 to take what was fetched before; or download the model elsewhere and give "
+            hint += "edgequant its folder"
+        raise ModelError(what, where=where, got=got, hint=hint) from error
+    return Fetched(folder, f"hub:{hub_id}@{info.sha}")
 
 
 def _weights(names: list[str]) -> list[str]:

@@ -29,6 +29,8 @@ def open_source(model: str, options: SourceOptions | None = None) -> Source:
     """
     options = options or SourceOptions()
     path = Path(model).expanduser()
+    if options.revision is not None and (path.is_dir() or path.is_file()):
+        raise UsageError("only a hub id has revisions", where=model, got=options.revision)
     if model and path.is_dir():
         return _open_folder(path, options, path.resolve().name)
     if path.is_file():
@@ -36,7 +38,8 @@ def open_source(model: str, options: SourceOptions | None = None) -> Source:
     if path.suffix == ".onnx" or not _HUB_ID.fullmatch(model):
         hint = "check the path; without MODEL the embedded default is taken"
         raise UsageError("there is no such model", got=model, expected="a folder, an .onnx file or a hub id", hint=hint)
-    return _open_folder(exporter.download(model), options, model.rpartition("/")[2])
+    found = exporter.download(model, options.revision)
+    return _open_folder(found.folder, replace(options, origin=found.origin), model.rpartition("/")[2])
 
 
 def _open_file(path: Path, options: SourceOptions) -> Source:
@@ -110,6 +113,7 @@ def _complete(draft: Draft, files: Files, config: Fields | None, options: Source
         normalize=draft.normalize,
         digest=files.digest(),
         built_by=draft.built_by,
+        origin=options.origin,
     )
 
 

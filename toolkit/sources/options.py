@@ -18,3 +18,5 @@ class SourceOptions:
     max_length: int | None = None  # tokens of one text, special tokens included
     name: str | None = None
     quantized: bool = False  # an ONNX file may be int8 already: it is to be judged, not quantized
+    revision: str | None = None  # of a hub id: a commit, branch or tag
+    origin: str | None = None  # where a folder came from, if it is not its own home

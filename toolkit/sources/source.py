@@ -33,3 +33,4 @@ class Source:
     normalize: bool  # put into the graph, as its last step
     digest: str  # sha256 over the files that were read
     built_by: str  # "edgequant", "onnx file" or "optimum VERSION"
+    origin: str | None = None  # "hub:ID@COMMIT"; None for files of the user's own
