@@ -51,12 +51,19 @@ def work(unit: Unit, mode: Mode, messages: Connection, parent: int) -> None:
     if os.getppid() != parent:
         return  # it died before that was set
     try:
-        outcome = do(unit, mode, _sender(messages))
+        messages.send(attempt(unit, mode, _sender(messages)))
     except BrokenPipeError:
         return
+
+
+def attempt(unit: Unit, mode: Mode, track: Track) -> Outcome:
+    """Return the unit's outcome, whatever happens to it."""
+    try:
+        return do(unit, mode, track)
+    except BrokenPipeError:
+        raise
     except Exception as error:  # noqa: BLE001 - the edge of a process
-        outcome = _outcome(unit, "failed", str(failures.explain(error)))
-    messages.send(outcome)
+        return _outcome(unit, "failed", str(failures.explain(error)))
 
 
 def do(unit: Unit, mode: Mode, track: Track) -> Outcome:

@@ -1,7 +1,6 @@
 """``prepare``: fetch, build every unit, then the image; what failed is told at the end, not where it failed."""
 
 import fcntl
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -83,7 +82,7 @@ def _fetched(chosen: Sequence[Unit], mode: Mode, ears: Ears) -> tuple[list[Unit]
     """Return the units whose models are in folders here, and the outcomes of the others."""
     ready: list[Unit] = []
     missing: list[Outcome] = []
-    wanted = {(unit.model, unit.revision): None for unit in chosen if not os.path.lexists(unit.model)}
+    wanted = {(unit.model, unit.revision): None for unit in chosen if not Path(unit.model).is_absolute()}
     fetched = {one: _fetch(*one, mode) for one in ears.track(wanted, "fetch models", len(wanted))} if wanted else {}
     for unit in chosen:
         got = fetched.get((unit.model, unit.revision))

@@ -28,7 +28,7 @@ class Unit:
     """One model for one target: everything that a process needs to build it."""
 
     name: str
-    model: str  # a folder, an .onnx file or a hub id
+    model: str  # the absolute path of a folder or an .onnx file, else a hub id
     revision: str | None
     options: SourceOptions
     recipe: Recipe
