@@ -1,5 +1,9 @@
+from unittest.mock import patch
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.runtime.tiny import LABELS, TEXTS, text_model
 from toolkit.runtime.classifier import Classifier, Prediction, sigmoid, softmax
@@ -48,3 +52,42 @@ def test_extreme_logits_neither_overflow_nor_lose_type():
         assert softmax(logits).tolist() == [[1, 0], [0.5, 0.5], [0, 1]]
     assert sigmoid(logits).tolist() == [[1, 0], [0.5, 0.5], [0, 0.5]]
     assert softmax(logits[1:]).dtype == sigmoid(logits).dtype == np.float32
+
+
+scores = st.lists(st.floats(0, 1, width=32), min_size=4, max_size=4)
+limits = st.one_of(st.none(), st.floats(0, 1), st.dictionaries(st.sampled_from(LABELS["labels"]), st.floats(0, 1)))
+
+
+@given(scores, st.one_of(st.none(), st.integers(1, 6)), limits)
+def test_what_is_kept_reaches_its_threshold_and_is_the_best_of_that(row, top_k, threshold):
+    labels = LABELS["labels"]
+    with patch.object(Classifier, "probabilities", lambda *_, **__: np.array([row], np.float32)):
+        (found,) = classifier().analyze(["a"], top_k=top_k, threshold=threshold)
+        assert classifier().classify(["a"], top_k, threshold) == [list(found.predictions)]
+    assert list(found.probabilities.items()) == list(zip(labels, row, strict=True))
+    least = threshold if isinstance(threshold, dict) else dict.fromkeys(labels, threshold or 0)
+    able = [label for label, score in found.probabilities.items() if score >= least.get(label, 0)]
+    best = sorted(able, key=lambda label: -found.probabilities[label])[:top_k]
+    assert list(found.labels) == best
+    assert found.label == (best[0] if best else None)
+    assert found.score == (found.probabilities[best[0]] if best else None)
+    assert all(p.score == found.probabilities[p.label] for p in found.predictions)
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_analyze_gives_one_for_a_string_and_a_list_for_a_list(multi_label):
+    found = classifier(multi_label)
+    every = found.analyze(list(TEXTS))
+    assert [list(one.probabilities.values()) for one in every] == found.probabilities(TEXTS).tolist()
+    assert found.analyze(TEXTS[0]).labels == found.analyze([TEXTS[0]])[0].labels
+    assert found.analyze([]) == []
+
+
+def test_thresholds_that_cannot_be_are_told():
+    for bad in (-0.1, 1.1, float("nan")):
+        with pytest.raises(UsageError, match="the threshold is no probability"):
+            classifier().analyze("a", threshold=bad)
+    with pytest.raises(UsageError, match="no probability\n  where: joy\n  got: 2"):
+        classifier().classify(["a"], threshold={"joy": 2})
+    with pytest.raises(UsageError, match="the model has not\n  got: glee\n  expected: joy, anger, fear, none"):
+        classifier().analyze("a", threshold={"glee": 0.5})

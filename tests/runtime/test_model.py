@@ -49,7 +49,7 @@ def test_alone_in_its_length_and_in_a_mixed_batch_are_equal():
 def test_more_texts_than_a_window_keep_their_order(monkeypatch):
     texts = sentences(25)
     expected = text_model().run(texts)
-    monkeypatch.setattr(module, "_WINDOW", 7)
+    monkeypatch.setattr(module, "_CHUNK", 7)
     np.testing.assert_array_equal(text_model().run(texts), expected)
 
 

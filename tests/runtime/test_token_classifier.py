@@ -4,7 +4,7 @@ import pytest
 from tests.models import tiny_bert
 from tests.runtime.tasks import loaded
 from tests.runtime.tiny import text_model
-from toolkit.runtime import TokenClassifier
+from toolkit.runtime import TokenClassifier, Windows
 from toolkit.runtime.errors import BundleError, TextError
 from toolkit.runtime.tokenization import Encoded
 
@@ -62,3 +62,36 @@ def test_bad_calls_are_told(classifier):
         text_model().run_tokens(["a cat"])
     with pytest.raises(BundleError, match="another shape than the manifest says"):
         classifier.model.run(["a cat"])
+
+
+PHRASE = "the big red dog ran under the blue tree and was good "
+
+
+@pytest.mark.parametrize("overlap", [None, 0, 1, 7])
+def test_windows_tag_each_word_once_from_the_window_that_answers_for_it(classifier, overlap, monkeypatch):
+    text = PHRASE * 30
+    encoded, rows = classifier.model.run_tokens([text], windows=Windows(overlap))
+    assert rows[0].shape == (len(encoded[0].ids), 3)
+    assert len(encoded[0].ids) > classifier.model._tokenizer.info.max_length
+    # A model whose tags go by the word alone gives the same entities however the text is cut.
+    monkeypatch.setattr(classifier.model._session, "run", by_word)
+    (found,) = classifier.entities([text], windows=Windows(overlap))
+    (once,) = classifier.entities([PHRASE])
+    assert once
+    expected = [(e.label, e.start + len(PHRASE) * i, e.end + len(PHRASE) * i) for i in range(30) for e in once]
+    assert [(e.label, e.start, e.end) for e in found] == expected
+    assert all(e.text == text[e.start : e.end] for e in found)
+
+
+def by_word(feed, _rank):
+    """Two words in a row are one entity, wherever they stand: B-x for one token's number in three, then I-x."""
+    ids = np.asarray(feed["input_ids"])
+    return np.eye(3, dtype=np.float32)[np.where(ids % 3 == 1, 1, np.where(ids % 3 == 2, 2, 0))]
+
+
+def test_a_text_that_fits_has_the_same_entities_with_windows(classifier):
+    assert classifier.entities(TEXTS, windows=Windows()) == classifier.entities(TEXTS)
+    long = PHRASE * 30
+    together = classifier.entities([*TEXTS, long], windows=Windows())
+    assert together[:-1] == classifier.entities([*TEXTS, long])[:-1]
+    assert max(e.end for e in together[-1]) > max(e.end for e in classifier.entities([long])[0])

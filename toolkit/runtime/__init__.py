@@ -13,44 +13,55 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 if TYPE_CHECKING:
     from toolkit.runtime.bundle import load
-    from toolkit.runtime.classifier import Classifier, Prediction
+    from toolkit.runtime.classifier import Analysis, Classifier, Prediction
     from toolkit.runtime.embedder import Embedder
+    from toolkit.runtime.emotion import EmotionEngine
     from toolkit.runtime.errors import BundleError, EdgequantError, TextError, UsageError
+    from toolkit.runtime.fallback import FallbackEmbedder, Skipped
     from toolkit.runtime.manifest import Manifest
     from toolkit.runtime.model import TextModel
     from toolkit.runtime.reranker import Ranked, Reranker
     from toolkit.runtime.token_classifier import Entity, TokenClassifier
     from toolkit.runtime.verification import VerifyReport, verify
+    from toolkit.runtime.windows import Windows
 
 __all__ = [
+    "Analysis",
     "BundleError",
     "Classifier",
     "EdgequantError",
     "Embedder",
+    "EmotionEngine",
     "Entity",
+    "FallbackEmbedder",
     "Manifest",
     "Prediction",
     "Ranked",
     "Reranker",
+    "Skipped",
     "TextError",
     "TextModel",
     "TokenClassifier",
     "UsageError",
     "VerifyReport",
+    "Windows",
     "load",
     "verify",
 ]
 
 _MODULES = {
     "bundle": ("load",),
-    "classifier": ("Classifier", "Prediction"),
+    "classifier": ("Analysis", "Classifier", "Prediction"),
     "embedder": ("Embedder",),
+    "emotion": ("EmotionEngine",),
     "errors": ("BundleError", "EdgequantError", "TextError", "UsageError"),
+    "fallback": ("FallbackEmbedder", "Skipped"),
     "manifest": ("Manifest",),
     "model": ("TextModel",),
     "reranker": ("Ranked", "Reranker"),
     "token_classifier": ("Entity", "TokenClassifier"),
     "verification": ("VerifyReport", "verify"),
+    "windows": ("Windows",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

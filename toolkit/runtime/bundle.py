@@ -89,7 +89,7 @@ def load_opened(bundle: Bundle, chosen: Host) -> Embedder | Classifier | Reranke
     model = load_model(bundle, chosen)
     task, labels = bundle.manifest.task, bundle.manifest.labels
     if task == "embedding":
-        return Embedder(model)
+        return Embedder(model, bundle.manifest.normalize)
     if task == "reranking":
         return Reranker(model)
     if task == "token-classification":

@@ -26,6 +26,20 @@ def falling(row: Sequence[float]) -> list[int]:
     return sorted(range(len(row)), key=lambda place: -row[place])
 
 
+def weighted_mean(rows: Sequence[Sequence[float]], weights: Sequence[int]) -> list[float]:
+    """Return the weighted mean of each column; a single row as it is."""
+    if len(rows) == 1:
+        return list(rows[0])
+    total = sum(weights)
+    return [fsum(map(mul, column, weights)) / total for column in zip(*rows, strict=True)]
+
+
+def normalized(row: Sequence[float]) -> list[float]:
+    """Return the row at length 1; a row of zeros as it is."""
+    norm = sqrt(fsum(map(mul, row, row)))
+    return [value / norm for value in row] if norm else list(row)
+
+
 def all_finite(row: Sequence[float]) -> bool:
     """Tell whether float32 numbers are all finite: as doubles their sum cannot overflow, and NaN and inf stay in it."""
     return isfinite(sum(row))

@@ -1,6 +1,7 @@
 """A text model: tokenizer and session together. Every int8 and float model is run by this code."""
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from toolkit.runtime.arrays import FLOAT_BYTES, FloatArray, flat, float_bytes, floats
@@ -9,9 +10,10 @@ from toolkit.runtime.host import Host, as_host
 from toolkit.runtime.manifest import ModelInfo, SessionInfo, TokenizerInfo
 from toolkit.runtime.maths import all_finite
 from toolkit.runtime.session import Session
-from toolkit.runtime.tokenization import MAX_BATCH, Encoded, Text, TextTokenizer, plan_batches
+from toolkit.runtime.tokenization import MAX_BATCH, Encoded, Special, Text, TextTokenizer, plan_batches
+from toolkit.runtime.windows import Pieces, Windows, pieces
 
-_WINDOW = 4096  # texts whose tokens are held at one time
+_CHUNK = 4096  # texts whose tokens are held at one time
 
 
 class TextModel:
@@ -52,51 +54,97 @@ class TextModel:
         """Return what ``run`` returns, finite or not: for whoever judges the model."""
         every = _as_list(texts, batch_size)
         out, size = bytearray(len(every) * self._row_bytes), self._row_bytes
-        for start in range(0, len(every), _WINDOW):
-            encoded = self._tokenizer.encode(every[start : start + _WINDOW])
-            for batch, output in self._run_window(encoded, batch_size or MAX_BATCH, 2):
+        for start in range(0, len(every), _CHUNK):
+            encoded = self._tokenizer.encode(every[start : start + _CHUNK])
+            for batch, output in self._run_batches(encoded, batch_size or MAX_BATCH, 2):
                 found = float_bytes(output)
                 for row, index in enumerate(batch):
                     place = (start + index) * size
                     out[place : place + size] = found[row * size : (row + 1) * size]
         return floats(out, (len(every), self.info.dimension))
 
+    def run_windows(
+        self, texts: Sequence[Text], windows: Windows, batch_size: int | None = None
+    ) -> list[tuple[list[int], list[FloatArray]]]:
+        """Return each text's windows: how many of its tokens each holds, and its output, float32 ``[dimension]``.
+
+        Errors are those of ``run``; TextError for a pair.
+        """
+        every = _as_list(texts, batch_size)
+        found: list[tuple[list[int], list[FloatArray]]] = []
+        for start in range(0, len(every), _CHUNK):
+            cut = self._cut(every[start : start + _CHUNK], windows)
+            outputs = self._run_windows([text.windows for text in cut], batch_size, 2)
+            found += zip((text.weights for text in cut), outputs, strict=True)
+        self._require_finite([all(all_finite(row.tolist()) for row in rows) for _, rows in found])
+        return found
+
     def run_tokens(
-        self, texts: Sequence[Text], batch_size: int | None = None
+        self, texts: Sequence[Text], batch_size: int | None = None, windows: Windows | None = None
     ) -> tuple[list[Encoded], list[FloatArray]]:
         """Return each text's tokens with their places, and the model's outputs, float32 ``[tokens, dimension]`` each.
 
-        Errors are those of ``run``.
+        Without ``windows`` long texts are cut. Errors are those of ``run``; TextError for a pair with windows.
         """
-        encoded, out = self.raw_tokens(texts, batch_size)
+        encoded, out = self.raw_tokens(texts, batch_size, windows)
         self._require_finite([all_finite(flat(rows).tolist()) for rows in out])
         return encoded, out
 
     def raw_tokens(
-        self, texts: Sequence[Text], batch_size: int | None = None
+        self, texts: Sequence[Text], batch_size: int | None = None, windows: Windows | None = None
     ) -> tuple[list[Encoded], list[FloatArray]]:
         """Return what ``run_tokens`` returns, finite or not."""
         every = _as_list(texts, batch_size)
         encoded: list[Encoded] = []
         out: list[FloatArray] = []
-        for start in range(0, len(every), _WINDOW):
-            window = self._tokenizer.encode(every[start : start + _WINDOW], places=True)
-            rows: dict[int, FloatArray] = {}
-            for batch, output in self._run_window(window, batch_size or MAX_BATCH, 3):
-                rows |= {index: row[: len(window[index].ids)] for index, row in zip(batch, output, strict=True)}
-            encoded += window
-            out += [rows[index] for index in range(len(window))]
+        for start in range(0, len(every), _CHUNK):
+            some = every[start : start + _CHUNK]
+            if windows is None:
+                cut = [
+                    pieces(text, Special(0, 0), len(text.ids), 0) for text in self._tokenizer.encode(some, places=True)
+                ]
+            else:
+                cut = self._cut(some, windows, places=True)
+            outputs = self._run_windows([text.windows for text in cut], batch_size, 3)
+            encoded += [text.whole for text in cut]
+            out += [text.rows(rows) for text, rows in zip(cut, outputs, strict=True)]
         return encoded, out
 
-    def count_tokens(self, texts: Sequence[Text]) -> list[int]:
+    def count_tokens(self, texts: Sequence[Text], windows: Windows | None = None) -> list[int]:
         """Return how many tokens of each text the model reads, special ones included, padding not."""
-        return [len(text.ids) for text in self._tokenizer.encode(texts)]
+        if windows is None:
+            return [len(text.ids) for text in self._tokenizer.encode(texts)]
+        return [sum(len(window.ids) for window in text.windows) for text in self._cut(texts, windows)]
 
     def flat(self, texts: Sequence[Text], *, by_token: bool) -> list[FloatArray]:
         """Return each text's numbers in one row, finite or not: ``[dimension]``, or that for each token in turn."""
         return [flat(rows) for rows in self.raw_tokens(texts)[1]] if by_token else list(self.raw(texts))
 
-    def _run_window(
+    def _cut(self, texts: Sequence[Text], windows: Windows, *, places: bool = False) -> list[Pieces]:
+        room = self._tokenizer.room
+        overlap = windows.overlap_in(room)
+        found = self._tokenizer.encode_whole(texts, places=places)
+        return [pieces(whole, special, room, overlap) for whole, special in found]
+
+    def _run_windows(
+        self, texts: Sequence[Sequence[Encoded]], batch_size: int | None, rank: int
+    ) -> list[list[FloatArray]]:
+        """Return the output of each window of each text.
+
+        First windows run in the batches that they have without windows, so a text that fits has the same bits.
+        """
+        firsts = self._run_each([windows[0] for windows in texts], batch_size, rank)
+        rest = iter(self._run_each([window for windows in texts for window in windows[1:]], batch_size, rank))
+        return [[first, *islice(rest, len(windows) - 1)] for first, windows in zip(firsts, texts, strict=True)]
+
+    def _run_each(self, encoded: Sequence[Encoded], batch_size: int | None, rank: int) -> list[FloatArray]:
+        rows: dict[int, FloatArray] = {}
+        for batch, output in self._run_batches(encoded, batch_size or MAX_BATCH, rank):
+            for index, row in zip(batch, output, strict=True):
+                rows[index] = row[: len(encoded[index].ids)] if rank == 3 else row
+        return [rows[index] for index in range(len(encoded))]
+
+    def _run_batches(
         self, encoded: Sequence[Encoded], max_batch: int, rank: int
     ) -> Iterator[tuple[list[int], FloatArray]]:
         lengths = [max(1, len(text.ids)) for text in encoded]

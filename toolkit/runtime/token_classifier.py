@@ -8,6 +8,7 @@ from toolkit.runtime.errors import BundleError, TextError
 from toolkit.runtime.model import TextModel
 from toolkit.runtime.tags import entities_of
 from toolkit.runtime.tokenization import Encoded
+from toolkit.runtime.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,18 @@ class TokenClassifier:
         self.model = model
         self.labels = tuple(labels)
 
-    def entities(self, texts: Sequence[str], batch_size: int | None = None) -> list[list[Entity]]:
+    def entities(
+        self, texts: Sequence[str], batch_size: int | None = None, windows: Windows | None = None
+    ) -> list[list[Entity]]:
         """Return each text's entities in their order.
 
-        A text longer than the model's ``max_length`` is cut, and has no entities past the cut.
+        A text longer than the model's ``max_length`` is cut, and has no entities past the cut, unless ``windows`` says
+        how it is read whole: then each word has its tag from one window, and an entity across two is found once.
         """
         for index, text in enumerate(texts):
             if isinstance(text, tuple):
                 raise TextError(f"text {index} is a pair", expected="a string: entities have their place in one text")
-        encoded, logits = self.model.run_tokens(texts, batch_size)
+        encoded, logits = self.model.run_tokens(texts, batch_size, windows)
         rows = zip(texts, encoded, logits, strict=True)
         return [list(_entities(text, self._words(text, found, row.tolist()))) for text, found, row in rows]
 

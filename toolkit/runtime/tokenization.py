@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from toolkit.runtime.arrays import IntArray, ints
 from toolkit.runtime.errors import BundleError, TextError
@@ -29,6 +30,18 @@ class Encoded:
     """Where each token stands in the text, in characters; only where it was asked for, as ``words``."""
     words: Sequence[int | None] = ()
     """Which word each token is of; None for special tokens."""
+
+    def part(self, start: int, end: int) -> "Encoded":
+        """Return the tokens from ``start`` to before ``end``."""
+        return Encoded(self.ids[start:end], self.type_ids[start:end], self.spans[start:end], self.words[start:end])
+
+
+@dataclass(frozen=True)
+class Special:
+    """How many special tokens stand before and after a text's own."""
+
+    before: int
+    after: int
 
 
 class TextTokenizer:
@@ -58,6 +71,34 @@ class TextTokenizer:
             return [Encoded(found.ids, found.type_ids, found.offsets, found.word_ids) for found in every]
         return [Encoded(found.ids, found.type_ids) for found in self._tokenizer.encode_batch_fast(list(texts))]
 
+    def encode_whole(self, texts: Sequence[Text], *, places: bool = False) -> list[tuple[Encoded, Special]]:
+        """Return all tokens of each text, however many, between its special tokens; TextError for a pair."""
+        for index, text in enumerate(texts):
+            _check_text(text, index)
+            if isinstance(text, tuple):
+                raise TextError(f"text {index} is a pair", expected="a string: a pair is not read in windows")
+        run = self._tokenizer.encode_batch if places else self._tokenizer.encode_batch_fast
+        return [self._whole(found, places=places) for found in run(list(texts))]
+
+    @property
+    def room(self) -> int:
+        """How many of a text's own tokens the model reads at once."""
+        return self.info.max_length - self._tokenizer.num_special_tokens_to_add(False)
+
+    def _whole(self, found: Encoding, *, places: bool) -> tuple[Encoded, Special]:
+        """Return a text with what was cut off: truncation leaves that as parts with special tokens of their own."""
+        parts = [
+            Encoded(part.ids, part.type_ids, *((part.offsets, part.word_ids) if places else ()))
+            for part in (found, *found.overflowing)
+        ]
+        mask, special = found.special_tokens_mask, self.info.max_length - self.room
+        before = mask.index(0) if 0 in mask else 0
+        after = special - before
+        first, last = parts[0], parts[-1]
+        own = [part.part(before, len(part.ids) - after) for part in parts]
+        whole = joined([first.part(0, before), *own, last.part(len(last.ids) - after, len(last.ids))])
+        return whole if found.overflowing else first, Special(before, after)
+
     def arrays(self, batch: Sequence[Encoded], inputs: Iterable[str]) -> dict[str, IntArray]:
         """Return int64 ``[len(batch), longest]`` for each of ``inputs``, padded on the right."""
         longest = max(1, *(len(row.ids) for row in batch))
@@ -69,6 +110,16 @@ class TextTokenizer:
             "token_type_ids": ([*row.type_ids, *[0] * gap] for row, gap in zip(batch, gaps, strict=True)),
         }
         return {name: ints(found[name], (len(batch), longest)) for name in inputs}
+
+
+def joined(parts: Sequence[Encoded]) -> Encoded:
+    """Return the tokens of all parts as of one text."""
+    return Encoded(
+        list(chain.from_iterable(part.ids for part in parts)),
+        list(chain.from_iterable(part.type_ids for part in parts)),
+        list(chain.from_iterable(part.spans for part in parts)),
+        list(chain.from_iterable(part.words for part in parts)),
+    )
 
 
 def plan_batches(lengths: Sequence[int], max_batch_tokens: int, max_batch: int = MAX_BATCH) -> list[list[int]]:

@@ -1,0 +1,26 @@
+"""What docs/runtime.md shows does run."""
+
+import re
+from pathlib import Path
+
+from tests.runtime.server import bert_bundle
+from tests.runtime.tiny import LABELS, Parts
+
+PAGE = Path(__file__).parent.parent.parent / "docs/runtime.md"
+
+
+def test_every_example_runs(tmp_path, monkeypatch):
+    folder = tmp_path / "bundles"
+    folder.mkdir()
+    Parts().write(folder / "minilm")
+    Parts(changes=dict(LABELS)).write(folder / "emotion")
+    bert_bundle(folder / "reranker", "reranker")
+    bert_bundle(folder / "entities", "tokens")
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) > 5
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, str(PAGE), "exec"), names)
+    assert len(names["entities"]) == 1
+    assert [skipped.bundle for skipped in names["embedder"].skipped] == ["bundles/mpnet"]
