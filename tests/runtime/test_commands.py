@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import toolkit
+from tests.runtime.server import bert_bundle
 from tests.runtime.tiny import DIMENSION, text_model
-from toolkit.runtime import text_commands
+from toolkit.runtime import Windows, load, text_commands
 from toolkit.runtime.__main__ import main
 from toolkit.runtime.errors import BundleError, UsageError
 from toolkit.runtime.failures import run_command
@@ -50,6 +51,44 @@ def test_embed_reads_stdin(bundle, capsysbinary, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"body": "a cat"}\n')))
     assert main(["embed", str(bundle), "--input-format", "jsonl", "--field", "body", "--format", "npy"]) == 0
     assert np.load(io.BytesIO(capsysbinary.readouterr().out)).shape == (1, DIMENSION)
+
+
+LONG = "the cat sat on the mat " * 9
+
+
+def lines_of(capsysbinary):
+    return [json.loads(line) for line in capsysbinary.readouterr().out.decode().splitlines()]
+
+
+def test_windows_and_thresholds_are_those_of_the_engines(bundle, classifier_bundle, tmp_path, capsysbinary):
+    path = tmp_path / "long.txt"
+    path.write_text(f"a cat\n{LONG}\n")
+    texts = ["a cat", LONG]
+    for arguments, windows in ([], None), (["--windows"], Windows()), (["--windows", "--overlap", "1"], Windows(1)):
+        assert main(["embed", str(bundle), str(path), *arguments]) == 0
+        vectors = [line["embedding"] for line in lines_of(capsysbinary)]
+        np.testing.assert_allclose(vectors, load(bundle).embed(texts, windows=windows), atol=1e-6)
+    command = ["classify", str(classifier_bundle), str(path), "--windows", "--combine", "max"]
+    assert main([*command, "--threshold", "0.2", "--threshold", "joy=0.9"]) == 0
+    least = {"joy": 0.9, "anger": 0.2, "fear": 0.2, "none": 0.2}
+    expected = load(classifier_bundle).classify(texts, threshold=least, windows=Windows(combine="max"))
+    found = [[entry["label"] for entry in line["labels"]] for line in lines_of(capsysbinary)]
+    assert found == [[kept.label for kept in row] for row in expected]
+    assert any(found)
+
+
+def test_entities_past_the_cut_are_found_with_windows(tmp_path, capsysbinary):
+    folder, path = tmp_path / "tokens", tmp_path / "long.txt"
+    bert_bundle(folder, "tokens")
+    text = "the big red dog ran under the blue tree and was good " * 30
+    path.write_text(text + "\n")
+    ends = []
+    for arguments in ([], ["--windows"]):
+        assert main(["entities", str(folder), str(path), *arguments]) == 0
+        (line,) = lines_of(capsysbinary)
+        assert all(text[e["start"] : e["end"]] == e["text"] for e in line["entities"])
+        ends.append(max(e["end"] for e in line["entities"]))
+    assert ends[0] < ends[1]
 
 
 def test_classify(classifier_bundle, texts, capsysbinary, tmp_path):
@@ -97,10 +136,15 @@ def test_wrong_bundles(bundle, classifier_bundle, texts, capsys, tmp_path):
     assert "not valid JSON" in failed(capsys, ["embed", str(bundle), texts], 1)
 
 
-def test_wrong_inputs_and_outputs_leave_no_file(bundle, texts, capsys, tmp_path):
+def test_wrong_inputs_and_outputs_leave_no_file(bundle, classifier_bundle, texts, capsys, tmp_path):
     out = str(tmp_path / "out" / "o.jsonl")
     (tmp_path / "bad.txt").write_bytes(b"a\n\xff\n")
     assert "no such file" in failed(capsys, ["embed", str(bundle), "none.txt"], 2)
+    assert "add --windows" in failed(capsys, ["embed", str(bundle), texts, "--overlap", "2"], 2)
+    wide = ["embed", str(bundle), texts, "--windows", "--overlap", "14"]
+    assert "overlap of windows is too large" in failed(capsys, wide, 2)
+    label = ["classify", str(classifier_bundle), texts, "--threshold", "glee=0.5"]
+    assert "the model has not" in failed(capsys, label, 2)
     assert "hint: check the path" in failed(capsys, ["embed", str(bundle), texts, "-o", out], 1)
     assert "is a directory" in failed(capsys, ["embed", str(bundle), texts, "-o", str(tmp_path)], 1)
     (tmp_path / "out").mkdir()
@@ -119,6 +163,9 @@ def test_npy_is_not_for_the_terminal(bundle, capsys, monkeypatch):
         (["embed", "b", "--threads", "0"], "'0' is not a whole number of at least 1"),
         (["classify", "b", "--top-k", "x"], "'x' is not a whole number of at least 1"),
         (["embed", "b", "--format", "csv"], "invalid choice"),
+        (["embed", "b", "--overlap", "-1"], "'-1' is not a whole number"),
+        (["classify", "b", "--threshold", "joy=2"], "'joy=2' is not a number from 0 to 1"),
+        (["classify", "b", "--threshold", "nan"], "'nan' is not a number from 0 to 1"),
         ([], "required: COMMAND"),
     ],
 )

@@ -7,7 +7,16 @@ from itertools import islice
 from typing import TypeVar
 
 from toolkit.runtime.errors import UsageError
-from toolkit.runtime.options import Subparsers, named_engine, positive, sentence
+from toolkit.runtime.options import (
+    Subparsers,
+    add_windows,
+    chosen_windows,
+    limit,
+    named_engine,
+    positive,
+    sentence,
+    thresholds,
+)
 from toolkit.runtime.reading import FORMATS, STDIN, read_texts
 
 T = TypeVar("T")
@@ -36,6 +45,7 @@ def register_embed(subparsers: Subparsers) -> None:
         choices=("jsonl", "npy"),
         help="jsonl: text and embedding a line; npy: float32 array (default: by OUT's name, or jsonl)",
     )
+    add_windows(parser)
     parser.set_defaults(run=run_embed)
 
 
@@ -48,6 +58,14 @@ def register_classify(subparsers: Subparsers) -> None:
     _add_input(parser)
     _add_output(parser)
     parser.add_argument("--top-k", type=positive, metavar="K", help="only the K best labels (default: all)")
+    parser.add_argument(
+        "--threshold",
+        type=limit,
+        action="append",
+        metavar="P",
+        help="only labels of at least this score, or LABEL=P for one label (default: all)",
+    )
+    add_windows(parser, combined=True)
     parser.set_defaults(run=run_classify)
 
 
@@ -72,6 +90,7 @@ def register_entities(subparsers: Subparsers) -> None:
     )
     _add_input(parser)
     _add_output(parser)
+    add_windows(parser)
     parser.set_defaults(run=run_entities)
 
 
@@ -80,12 +99,12 @@ def run_embed(args: Namespace) -> int:
     kind = args.format or ("npy" if (args.output or "").endswith(".npy") else "jsonl")
     if kind == "npy" and args.output is None and sys.stdout.isatty():
         raise UsageError("npy is binary and not for the terminal", hint="write it to a file: -o vectors.npy")
-    texts = read_texts(args.files, args.input_format, args.field)
+    texts, windows = read_texts(args.files, args.input_format, args.field), chosen_windows(args)
     from toolkit.runtime import writing  # noqa: PLC0415 - imports onnxruntime
     from toolkit.runtime.embedder import Embedder  # noqa: PLC0415
 
     embedder = _loaded(args, Embedder)
-    found = ((chunk, embedder.embed(chunk)) for chunk in _chunks(texts))
+    found = ((chunk, embedder.embed(chunk, windows=windows)) for chunk in _chunks(texts))
     with writing.output(args.output) as handle:
         if kind == "npy":
             count = writing.write_embeddings_npy(found, handle, embedder.dimension)
@@ -96,12 +115,14 @@ def run_embed(args: Namespace) -> int:
 
 def run_classify(args: Namespace) -> int:
     """Classify what is read and write it; stdout is data."""
-    texts = read_texts(args.files, args.input_format, args.field)
+    texts, windows = read_texts(args.files, args.input_format, args.field), chosen_windows(args)
     from toolkit.runtime import writing  # noqa: PLC0415 - imports onnxruntime
     from toolkit.runtime.classifier import Classifier  # noqa: PLC0415
 
     classifier = _loaded(args, Classifier)
-    found = ((chunk, classifier.classify(chunk, args.top_k)) for chunk in _chunks(texts))
+    least = thresholds(args.threshold or (), classifier.labels)
+    classifier.classify([], args.top_k, least, windows)  # what is wrong with these is told before the output is opened
+    found = ((chunk, classifier.classify(chunk, args.top_k, least, windows)) for chunk in _chunks(texts))
     with writing.output(args.output) as handle:
         count = writing.write_predictions_jsonl(found, handle)
     return _told(count, args.output)
@@ -121,12 +142,12 @@ def run_rerank(args: Namespace) -> int:
 
 def run_entities(args: Namespace) -> int:
     """Find the entities of what is read and write them."""
-    texts = read_texts(args.files, args.input_format, args.field)
+    texts, windows = read_texts(args.files, args.input_format, args.field), chosen_windows(args)
     from toolkit.runtime import writing  # noqa: PLC0415 - imports onnxruntime
     from toolkit.runtime.token_classifier import TokenClassifier  # noqa: PLC0415
 
     classifier = _loaded(args, TokenClassifier)
-    found = ((chunk, classifier.entities(chunk)) for chunk in _chunks(texts))
+    found = ((chunk, classifier.entities(chunk, windows=windows)) for chunk in _chunks(texts))
     with writing.output(args.output) as handle:
         count = writing.write_entities_jsonl(found, handle)
     return _told(count, args.output)

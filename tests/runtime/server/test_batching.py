@@ -44,6 +44,31 @@ async def together(batcher, recorder, requests):
     return await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def test_requests_of_one_turn_with_windows_and_without_are_run_apart():
+    async def main():
+        whole, recorder, told = Recorder(), Recorder(), []
+        engine = Engine("m", recorder.run, recorder.count, Engine("m", whole.run, lambda texts: [9 for _ in texts]))
+        batcher = Batcher(engine, Limits(timeout=5), lambda texts, tokens: told.append((texts, tokens)))
+        recorder.go.clear()
+        first = asyncio.create_task(batcher.submit(["first"]))
+        await asyncio.sleep(0.05)
+        tasks = [asyncio.create_task(batcher.submit([text], windows=text.isupper())) for text in ("a", "B", "c", "D")]
+        await asyncio.sleep(0.05)
+        recorder.go.set()
+        answers = await asyncio.gather(first, *tasks)
+        assert [(answer.results, answer.tokens) for answer in answers[1:]] == [
+            (["a"], 1),
+            (["B"], 9),
+            (["c"], 1),
+            (["D"], 9),
+        ]
+        assert (recorder.batches, whole.batches) == ([["first"], ["a", "c"]], [["B", "D"]])
+        assert told == [(1, 5), (2, 2), (2, 18)]
+        batcher.close()
+
+    asyncio.run(main())
+
+
 def test_what_waits_is_run_together_in_order():
     async def main():
         recorder, told = Recorder(), []

@@ -5,7 +5,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.runtime.tiny import DIMENSION
-from toolkit.runtime import load
+from toolkit.runtime import Windows, load
 
 TEXTS = ["the cat sat on the mat", "", "a dog ran", "the dög"]
 
@@ -67,6 +67,29 @@ def test_tokens_have_their_places(server, bundles):
         (e.label, e.start, e.end, e.text) for e in expected
     ]
     assert all(text[e["start"] : e["end"]] == e["text"] for e in found)
+
+
+@pytest.mark.parametrize(("path", "name"), [("/embed", "embedder"), ("/classify", "classifier"), ("/tokens", "tokens")])
+def test_long_texts_are_read_in_windows_where_that_is_asked_for(server, bundles, path, name):
+    model = load(bundles / name)
+    texts = ["a cat", "the dog ran under the tree " * 40]
+    run = {"/embed": "embed", "/classify": "classify", "/tokens": "entities"}[path]
+    results = "embeddings" if path == "/embed" else "results"
+    for windows in (None, Windows()):
+        found = server.post(path, {"texts": texts, "windows": windows is not None}).json
+        assert found["tokens"] == sum(model.model.count_tokens(texts, windows))
+        expected = getattr(model, run)(texts, windows=windows)
+        assert plain(found[results]) == pytest.approx(plain(expected), abs=1e-5)
+    assert found["tokens"] > sum(model.model.count_tokens(texts)) + 100
+    wrong = server.post(path, {"texts": "a", "windows": 1})
+    assert (wrong.status, wrong.error) == (400, "'windows' must be true or false, not a whole number")
+    assert server.post("/v1/embeddings", {"input": "a", "windows": True}).status == 400
+
+
+def plain(results):
+    """Return the numbers of embeddings, or the scores of labels or entities, in their order."""
+    rows = results.tolist() if hasattr(results, "tolist") else results
+    return [getattr(v, "score", v["score"] if isinstance(v, dict) else v) for row in rows for v in row]
 
 
 def test_models(server):

@@ -25,6 +25,8 @@ class Engine:
     name: str
     run: Callable[[Sequence[Text]], Sequence[object]]
     count: Callable[[Sequence[Text]], list[int]]
+    windows: "Engine | None" = None
+    """The same model, which reads long texts whole; None where it cannot."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Job:
     """One request's texts on their way; ``lengths`` are counted when its first turn comes."""
 
     texts: Sequence[Text]
+    engine: Engine
     future: "asyncio.Future[Answer]"
     lengths: list[int] = field(default_factory=list)
     results: list[object] = field(default_factory=list)
@@ -70,12 +73,16 @@ class Batcher:
         """Whether the model's thread runs."""
         return self._thread.is_alive()
 
-    async def submit(self, texts: Sequence[Text]) -> Answer:
-        """Run texts in their turn; RequestError 429 where the queue is full, 503 or 504 where time ran out."""
+    async def submit(self, texts: Sequence[Text], *, windows: bool = False) -> Answer:
+        """Run texts in their turn, long ones in ``windows`` if asked.
+
+        RequestError 429 where the queue is full, 503 or 504 where time ran out.
+        """
         if self.depth >= self.limits.max_queue:
             wait = max(1, math.ceil(self.depth * self._pace))
             raise RequestError(429, "the server is busy: try again later", code="rate_limit_exceeded", retry_after=wait)
-        job = Job(texts, self._loop.create_future())
+        engine = (self.engine.windows if windows else None) or self.engine
+        job = Job(texts, engine, self._loop.create_future())
         started = time.monotonic()
         self.depth += 1
         ahead = self.depth
@@ -104,11 +111,13 @@ class Batcher:
 
     def _work(self) -> None:
         while jobs := self._turn():
-            try:
-                self._run(jobs)
-            except Exception:  # noqa: BLE001 - whatever it is, the others of this turn shall not suffer from one
-                for job, count in jobs:
-                    self._alone(job, count)
+            for engine in {id(job.engine): job.engine for job, _ in jobs}.values():
+                alike = [(job, count) for job, count in jobs if job.engine is engine]
+                try:
+                    self._run(alike)
+                except Exception:  # noqa: BLE001 - whatever it is, the others of this turn shall not suffer from one
+                    for job, count in alike:
+                        self._alone(job, count)
             self._put_back([job for job, _ in jobs])
 
     def _turn(self) -> list[tuple[Job, int]]:
@@ -147,7 +156,7 @@ class Batcher:
         if job.lengths:
             return True
         try:
-            job.lengths = self.engine.count(job.texts)
+            job.lengths = job.engine.count(job.texts)
         except Exception as error:  # noqa: BLE001 - told to the one who waits
             self._tell(job, error)
             return False
@@ -160,7 +169,7 @@ class Batcher:
 
     def _run(self, jobs: Sequence[tuple[Job, int]]) -> None:
         parts = [(job, slice(job.taken, job.taken + count)) for job, count in jobs]
-        results = self.engine.run([text for job, part in parts for text in job.texts[part]])
+        results = jobs[0][0].engine.run([text for job, part in parts for text in job.texts[part]])
         tokens = sum(sum(job.lengths[part]) for job, part in parts)
         self.told(len(results), tokens)
         start = 0

@@ -1,7 +1,8 @@
 """Which bundles are served: found, checked to the last byte, and the best for this CPU of those of one name."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -18,7 +19,12 @@ from toolkit.runtime.server.limits import Limits
 from toolkit.runtime.server.log import log
 from toolkit.runtime.signature import verify_signature
 from toolkit.runtime.token_classifier import TokenClassifier
+from toolkit.runtime.tokenization import Text
 from toolkit.runtime.verification import check_files
+from toolkit.runtime.windows import Windows
+
+WINDOWS = Windows()
+"""How long texts are read where a request asks for it."""
 
 Loaded = Embedder | Classifier | Reranker | TokenClassifier
 
@@ -80,13 +86,23 @@ def load_engine(bundle: Bundle, host: Host, limits: Limits) -> Engine:
 
 def _engine(name: str, loaded: Loaded) -> Engine:
     count = loaded.model.count_tokens
+    in_windows = partial(count, windows=WINDOWS)
     if isinstance(loaded, Embedder):
-        return Engine(name, lambda texts: list(loaded.embed(texts)), count)
+        return Engine(name, _embeddings(loaded, None), count, Engine(name, _embeddings(loaded, WINDOWS), in_windows))
     if isinstance(loaded, Classifier):
-        return Engine(name, loaded.classify, count)
+        run = partial(loaded.classify, windows=WINDOWS)
+        return Engine(name, loaded.classify, count, Engine(name, run, in_windows))
     if isinstance(loaded, Reranker):
         return Engine(name, loaded.score_pairs, count)
-    return Engine(name, lambda texts: loaded.entities(cast(Sequence[str], texts)), count)
+    return Engine(name, _entities(loaded, None), count, Engine(name, _entities(loaded, WINDOWS), in_windows))
+
+
+def _embeddings(loaded: Embedder, windows: Windows | None) -> Callable[[Sequence[Text]], Sequence[object]]:
+    return lambda texts: list(loaded.embed(texts, windows=windows))
+
+
+def _entities(loaded: TokenClassifier, windows: Windows | None) -> Callable[[Sequence[Text]], Sequence[object]]:
+    return lambda texts: loaded.entities(cast(Sequence[str], texts), windows=windows)
 
 
 def _inside(folder: Path) -> Iterator[Path]:

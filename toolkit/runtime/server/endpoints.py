@@ -63,7 +63,7 @@ class Route:
         model = _model(models, fields.text("model"), self.task)
         self.check(fields, model)
         asked = Asked(fields, model, self.texts(fields, limits))
-        return self.write(asked, await model.batcher.submit(asked.texts))
+        return self.write(asked, await model.batcher.submit(asked.texts, windows=fields.flag("windows")))
 
 
 def models(every: Mapping[str, Served], path: str) -> Response:
@@ -205,7 +205,9 @@ OPENAI = Route(
     _write_openai,
     _check_openai,
 )
-EMBED = Route("embedding", frozenset({"texts", "model"}), _texts, _write_embeddings, _no_check)
-CLASSIFY = Route("classification", frozenset({"texts", "model", "top_k"}), _texts, _write_labels, _check_top_k)
+EMBED = Route("embedding", frozenset({"texts", "model", "windows"}), _texts, _write_embeddings, _no_check)
+CLASSIFY = Route(
+    "classification", frozenset({"texts", "model", "top_k", "windows"}), _texts, _write_labels, _check_top_k
+)
 RERANK = Route("reranking", frozenset({"query", "texts", "model", "top_n"}), _pairs, _write_ranks, _check_top_n)
-TOKENS = Route("token-classification", frozenset({"texts", "model"}), _texts, _write_entities, _no_check)
+TOKENS = Route("token-classification", frozenset({"texts", "model", "windows"}), _texts, _write_entities, _no_check)

@@ -37,6 +37,13 @@ class Fields:
             raise _wrong(name, "a whole number of at least 1", value)
         return value
 
+    def flag(self, name: str) -> bool:
+        """Return true or false, false where the field is missing or null."""
+        value = self.values.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise _wrong(name, "true or false", value)
+        return bool(value)
+
     def texts(self, name: str, limits: Limits) -> list[str]:
         """Return one string or a list of them as a list, within the limits."""
         value = self.required(name)
