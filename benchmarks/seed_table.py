@@ -7,7 +7,8 @@ from typing import Any
 OLD = "torch"  # the variant that the others are compared with
 NAMES = {OLD: "transformers, torch, sentence-transformers", "normal": "edgequant", "slim": "edgequant, slim"}
 BEGIN, END = "<!-- benchmarks/seed.py: begin -->", "<!-- benchmarks/seed.py: end -->"
-SIZES = """\
+NOTES = """\
+- lists: as each library does by default; sentence-transformers runs 32 at a time by length, a pipeline one at a time
 - sizes: files, without Python's caches; packages without models; images with the embedding model. The old stack's
   image is computed, not built: packages, model, and the Python and system libraries of edgequant's own image. Packages
   that run are those of `pip install --no-deps`: nothing imports the others, which the package tokenizers asks for."""
@@ -80,7 +81,7 @@ def render(result: Result) -> str:
     said = {task: f"{work.model}; {_agreement(work.agreement)}" for task, work in result.work.items()}
     left = {task: f"not measured: {reason}" for task, reason in result.skipped.items()}
     notes = {**said, **left, **result.conditions}
-    return "\n".join([*lines, "", *(f"- {name}: {text}" for name, text in notes.items()), SIZES])
+    return "\n".join([*lines, "", *(f"- {name}: {text}" for name, text in notes.items()), NOTES])
 
 
 def replaced(page: str, block: str) -> str:

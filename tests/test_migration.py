@@ -79,6 +79,8 @@ def app(tmp_path_factory):
     tiny_bert(folder / "float/sentiment", head="classifier")
     tiny_bert(folder / "float/minilm")
     sentence_transformer(folder / "float/minilm", {"pooling_mode_mean_tokens": True})
+    stack = next(block.text for block in OURS if block.language == "toml")
+    (folder / "stack.toml").write_text(stack.replace("x86-avx2", "loose.toml"), encoding="utf-8")
     (folder / "bin").mkdir()
     command = folder / "bin/edgequant"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m toolkit.cli "$@"\n', encoding="utf-8")
@@ -93,7 +95,7 @@ def app(tmp_path_factory):
 
 def test_every_block_says_whether_it_is_before_or_after():
     assert {block.words[:1] for block in blocks()} == {("before",), ("after",)}
-    assert {block.language for block in OURS} == {"python", "sh", "yaml"}
+    assert {block.language for block in OURS} == {"python", "sh", "toml", "yaml"}
 
 
 def test_before_is_what_the_guide_leaves_behind():
