@@ -38,17 +38,16 @@ from seed_setup import (
     bundle_of,
     bytes_of,
     classifier_model,
-    embedding_model,
     images,
     variants,
     version_of,
 )
-from seed_table import BEGIN, END, OLD, Result, Run, Work, render, replaced, result_of
+from seed_table import OLD, Result, Run, Work, render, replaced, result_of
 
 from toolkit.cli.doctor import diagnose
 from toolkit.cli.reach import cache_folder
 from toolkit.samples import load_samples
-from toolkit.sources import DEMO_NAME
+from toolkit.sources import DEMO_NAME, demo_model
 
 TASKS = {"embedding": "stsb", "classification": "vader-sentiment"}
 KEPT = 64  # answers that are compared
@@ -102,17 +101,15 @@ QUIET = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure or read, print, and write what is asked for."""
     args = _parser().parse_args(arguments)
-    try:  # a page without marks is found before the measurement, not after
-        replaced(args.write.read_text(encoding="utf-8") if args.write else f"{BEGIN}{END}", "")
-    except ValueError as error:
-        raise SystemExit(f"{args.write}: {error}") from None
+    if args.write:
+        _marked(args.write)  # before the measurement, not after
     result = stored(args.stored) if args.stored else measure(args)
     text = json.dumps(result.as_dict(), indent=2)
     if args.save:
         args.save.write_text(text + "\n", encoding="utf-8")
     print(text if args.json else render(result))
     if args.write:
-        args.write.write_text(replaced(args.write.read_text(encoding="utf-8"), render(result)), encoding="utf-8")
+        args.write.write_text(replaced(_marked(args.write), render(result)), encoding="utf-8")
     return 0
 
 
@@ -216,9 +213,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _marked(page: Path) -> str:
+    """Return the text of a page that has the two marks; SystemExit if it has not."""
+    text = page.read_text(encoding="utf-8")
+    try:
+        replaced(text, "")
+    except ValueError as error:
+        raise SystemExit(f"{page}: {error}") from None
+    return text
+
+
 def _models(cache: Path, classifier: Path | None) -> tuple[dict[str, tuple[Path, Path]], dict[str, str]]:
     """Return float folder and bundle of each task, and why a task has none."""
-    embedding = embedding_model()
+    embedding = demo_model()
     models = {"embedding": (embedding, bundle_of(cache, embedding, DEMO_NAME))}
     found = classifier or classifier_model(cache)
     if isinstance(found, str):

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,6 @@ from seed_table import OLD
 from start import lay_out
 
 from toolkit.cli.doctor import diagnose
-from toolkit.sources import demo_model
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_MODELS = ROOT.parent / "shared/models"
@@ -47,8 +47,8 @@ def variants(cache: Path, torch: str) -> dict[str, Variant]:
     _pip(resolved, str(ROOT))
     _new_environment(bare)
     _pip(bare, "--no-deps", str(ROOT), *(one for one in requires("edgequant") or () if "extra ==" not in one))
-    if not slim.exists():
-        lay_out(slim, "capi")
+    shutil.rmtree(slim, ignore_errors=True)
+    lay_out(slim, "capi")
     return {
         OLD: Variant((str(old / "bin/python"),), cache, _site(old), _site(old)),
         "normal": Variant((str(bare / "bin/python"),), cache, _site(bare), _site(resolved)),
@@ -76,11 +76,6 @@ def images(cache: Path, bundle: Path, old: int) -> dict[str, int]:
         found[name] = image["unpacked_bytes"]
         base = max(base, sum(one["unpacked_bytes"] for one in image["parts"] if one["name"] in BASE_PARTS))
     return {OLD: old + base, **found}
-
-
-def embedding_model() -> Path:
-    """Return the folder of all-MiniLM-L6-v2."""
-    return demo_model()
 
 
 def classifier_model(cache: Path) -> Path | str:
