@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from tests.runtime.tiny import tokenizer_json
 from toolkit.runtime.errors import BundleError, TextError
@@ -107,3 +108,22 @@ def test_equal_lengths_fill_batches_in_their_order():
         [[0, 1], [2], [3, 4]],
     )
     assert plan_batches([], 100) == []
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(5, 24), st.booleans())
+def test_long_pairs_are_cut_as_tokenizers_cuts_them(first, second, max_length, special):
+    pair = ("a cat sat on the mat " * 10)[: first * 4], ("dog ran " * 40)[: second * 4]
+    found = tokenizer(max_length, special)
+    theirs = Tokenizer.from_str(tokenizer_json(special))
+    theirs.no_padding()
+    theirs.enable_truncation(max_length)
+    (expected,) = theirs.encode_batch_fast([pair])
+    row = found._cut_pair(*pair)
+    assert (row.ids, row.type_ids) == (expected.ids, expected.type_ids)
+    (both,) = found.encode([pair])
+    assert (both.ids, both.type_ids) == (expected.ids, expected.type_ids)
+
+
+def test_a_pair_of_two_long_texts_takes_no_memory_for_what_is_cut():
+    found = tokenizer(8).encode([("a cat", "the dog"), ("a " * 30_000, "the " * 30_000), "dog"])
+    assert [row.ids for row in found] == [[2, 4, 5, 3, 11, 6, 3], [2, 4, 4, 3, 11, 11, 11, 3], [2, 6, 3]]

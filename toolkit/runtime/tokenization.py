@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import TypeGuard, cast
 
 from tokenizers import Encoding, Tokenizer
 
@@ -44,6 +45,14 @@ class Special:
     after: int
 
 
+@dataclass(frozen=True)
+class _PairForm:
+    """The special tokens before, between and after two texts, and the token type of each text."""
+
+    special: tuple[Encoded, Encoded, Encoded]
+    types: tuple[int, int]
+
+
 class TextTokenizer:
     """A ``tokenizer.json`` with truncation as the manifest says, whatever the file says, and no padding."""
 
@@ -60,16 +69,38 @@ class TextTokenizer:
                 what, where=info.file, got=info.max_length, expected=f"more than {special} special tokens"
             )
         self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._pair = _pair_form(self._tokenizer)
         self._tokenizer.enable_truncation(max_length=info.max_length)
 
     def encode(self, texts: Sequence[Text], *, places: bool = False) -> list[Encoded]:
         """Return the tokens of each text, with their places if asked; TextError names the index of what is no text."""
         for index, text in enumerate(texts):
             _check_text(text, index)
-        if places:
-            every = self._tokenizer.encode_batch(list(texts))
-            return [Encoded(found.ids, found.type_ids, found.offsets, found.word_ids) for found in every]
-        return [Encoded(found.ids, found.type_ids) for found in self._tokenizer.encode_batch_fast(list(texts))]
+        cut = {index: self._cut_pair(*text) for index, text in enumerate(texts) if self._is_long_pair(text)}
+        run = self._tokenizer.encode_batch if places else self._tokenizer.encode_batch_fast
+        found = iter(run([text for index, text in enumerate(texts) if index not in cut]))
+        return [cut[index] if index in cut else _encoded(next(found), places=places) for index in range(len(texts))]
+
+    def _is_long_pair(self, text: Text) -> TypeGuard[tuple[str, str]]:
+        return isinstance(text, tuple) and self._pair is not None and min(map(len, text)) > self.info.max_length
+
+    def _cut_pair(self, first: str, second: str) -> Encoded:
+        """Return a pair cut as tokenizers cuts it, in time and memory that go by the sum of the lengths.
+
+        tokenizers also makes every window of the one text with every window of the other: gigabytes, for long ones.
+        Spans and words are those of ``Encoded`` without places.
+        """
+        both = self._tokenizer.encode_batch_fast([first, second], add_special_tokens=False)
+        lengths = [sum(len(some.ids) for some in (part, *part.overflowing)) for part in both]
+        form = cast(_PairForm, self._pair)
+        special = sum(len(part.ids) for part in form.special)
+        kept = _longest_first(lengths[0], lengths[1], self.info.max_length - special)
+        own = [
+            Encoded(part.ids[:count], [kind] * count) for part, count, kind in zip(both, kept, form.types, strict=True)
+        ]
+        before, between, after = form.special
+        return joined([before, own[0], between, own[1], after])
 
     def encode_whole(self, texts: Sequence[Text], *, places: bool = False) -> list[tuple[Encoded, Special]]:
         """Return all tokens of each text, however many, between its special tokens; TextError for a pair."""
@@ -87,10 +118,7 @@ class TextTokenizer:
 
     def _whole(self, found: Encoding, *, places: bool) -> tuple[Encoded, Special]:
         """Return a text with what was cut off: truncation leaves that as parts with special tokens of their own."""
-        parts = [
-            Encoded(part.ids, part.type_ids, *((part.offsets, part.word_ids) if places else ()))
-            for part in (found, *found.overflowing)
-        ]
+        parts = [_encoded(part, places=places) for part in (found, *found.overflowing)]
         mask, special = found.special_tokens_mask, self.info.max_length - self.room
         before = mask.index(0) if 0 in mask else 0
         after = special - before
@@ -110,6 +138,39 @@ class TextTokenizer:
             "token_type_ids": ([*row.type_ids, *[0] * gap] for row, gap in zip(batch, gaps, strict=True)),
         }
         return {name: ints(found[name], (len(batch), longest)) for name in inputs}
+
+
+def _encoded(found: Encoding, *, places: bool) -> Encoded:
+    if places:
+        return Encoded(found.ids, found.type_ids, found.offsets, found.word_ids)
+    return Encoded(found.ids, found.type_ids)
+
+
+def _pair_form(tokenizer: Tokenizer) -> _PairForm | None:
+    """Return how a tokenizer without truncation joins two texts; None if that cannot be seen."""
+    (found,) = tokenizer.encode_batch_fast([("a", "a")])
+    which, every = found.sequence_ids, Encoded(found.ids, found.type_ids)
+    if 0 not in which or 1 not in which:
+        return None
+    first, second = which.index(0), which.index(1)
+    after_first, after_second = first + which.count(0), second + which.count(1)
+    special = (every.part(0, first), every.part(after_first, second), every.part(after_second, len(which)))
+    return _PairForm(special, (found.type_ids[first], found.type_ids[second]))
+
+
+def _longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """Return how many tokens of each text of a pair are kept: the longer is cut, then both.
+
+    https://github.com/huggingface/tokenizers/blob/main/tokenizers/src/utils/truncation.rs
+    """
+    if first + second <= room:
+        return first, second
+    short, long = sorted((first, second))
+    long = short if short > room else max(short, room - short)
+    if short + long > room:
+        short = room // 2
+        long = short + room % 2
+    return (short, long) if first <= second else (long, short)
 
 
 def joined(parts: Sequence[Encoded]) -> Encoded:
