@@ -103,6 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
     if args.write:
         _marked(args.write)  # before the measurement, not after
+    if args.classifier and not (args.classifier / "config.json").is_file():
+        raise SystemExit(f"--classifier: {args.classifier} is no model's folder: it has no config.json")
     result = stored(args.stored) if args.stored else measure(args)
     text = json.dumps(result.as_dict(), indent=2)
     if args.save:

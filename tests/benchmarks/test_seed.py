@@ -99,6 +99,12 @@ def test_a_page_without_marks_is_found_before_anything_is_measured(seed, tmp_pat
     assert not (tmp_path / "cache").exists()
 
 
+def test_a_classifier_that_is_not_there_is_found_before_anything_is_measured(seed, tmp_path):
+    with pytest.raises(SystemExit, match=r"no config\.json"):
+        seed.main(["--classifier", str(tmp_path), "--cache", str(tmp_path / "cache")])
+    assert not (tmp_path / "cache").exists()
+
+
 def test_the_stored_result_is_whole_and_real(table):
     stored = table.result_of(json.loads((ROOT / "benchmarks/seed.json").read_text(encoding="utf-8")))
     for work in stored.work.values():
