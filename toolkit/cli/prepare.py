@@ -104,10 +104,10 @@ def _local(text: str) -> tuple[str, str]:
 
 
 def _show(report: Report) -> None:
-    made = terminal.table("model", "target", ">MB fp32", ">MB int8", "metrics", "", ">s", "why")
+    made = terminal.table("model", "target", ">MB fp32", ">MB int8", "metrics", "", ">s", ">GB", "why")
     for one in report.models:
         short = one.why.partition("\n")[0]
-        made.add_row(one.model, one.target, *_sizes(one), _metrics(one), MARKS[one.result], f"{one.seconds:.0f}", short)
+        made.add_row(one.model, one.target, *_sizes(one), _metrics(one), MARKS[one.result], *_cost(one), short)
     terminal.print_table(made)
     image = report.image
     lines = [f"\nimage     {image.result}: {image.why}"]
@@ -122,6 +122,10 @@ def _show(report: Report) -> None:
 def _sizes(one: Outcome) -> tuple[str, str]:
     sizes: Any = (one.gate or {}).get("sizes")
     return ("", "") if sizes is None else (f"{sizes['fp32'] / 1e6:.1f}", f"{sizes['int8'] / 1e6:.1f}")
+
+
+def _cost(one: Outcome) -> tuple[str, str]:
+    return f"{one.seconds:.0f}", f"{one.peak_bytes / 1e9:.1f}" if one.peak_bytes else ""
 
 
 def _metrics(one: Outcome) -> str:

@@ -2,10 +2,11 @@
 
 import ctypes
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from typing import TypeVar
 
@@ -51,7 +52,9 @@ def work(unit: Unit, mode: Mode, messages: Connection, parent: int) -> None:
     if os.getppid() != parent:
         return  # it died before that was set
     try:
-        messages.send(attempt(unit, mode, _sender(messages)))
+        outcome = attempt(unit, mode, _sender(messages))
+        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        messages.send(replace(outcome, peak_bytes=peak))
     except BrokenPipeError:
         return
 

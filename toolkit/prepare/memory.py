@@ -9,7 +9,7 @@ from toolkit.runtime.cpu import cgroups
 PROCESS = 400_000_000
 """Bytes of a process with the libraries of quantizing, before its model."""
 TIMES_WEIGHTS = 6
-"""The peak of a process beyond that, by the bytes of the float weights: benchmarks/prepare.py measures it."""
+"""The peak beyond that, by the bytes of the float weights; the report's ``peak_bytes`` tells what it was."""
 _WEIGHTS = (".safetensors", ".onnx", ".onnx_data", ".bin")
 
 

@@ -22,6 +22,7 @@ class Outcome:
     task: str | None = None
     gate: Mapping[str, object] | None = None
     seconds: float = 0.0
+    peak_bytes: int = 0  # the most resident memory that its process had
 
 
 @dataclass(frozen=True)
