@@ -37,7 +37,7 @@ def emulated(root: Path, model: CpuModel, cache: Path) -> list[str]:
 @contextmanager
 def serving(python: list[str], root: Path, bundles: Path) -> Iterator[int]:
     """Start the server as the image's own environment says, and yield its port."""
-    inside = "chroot" in " ".join(python[:4])
+    inside = any("chroot" in part for part in python)
     library = "/opt/edgequant" if inside else f"{root}/opt/edgequant"
     command = [*python, "-m", "toolkit.runtime", "serve", f"/{bundles.name}" if inside else str(bundles), "--port", "0"]
     env = ENVIRONMENT | {"PYTHONPATH": library, "PATH": os.environ["PATH"]}
