@@ -77,9 +77,9 @@ gate-errors: $(VENV)/.quantize ## measure how often the gate errs, in simulation
 	@$(VENV)/bin/python benchmarks/gate_errors.py $(ARGS)
 
 .PHONY: image-check
-image-check: $(VENV)/.dev ## build and try images of both platforms, slim too; minutes (IMAGE_BUNDLES=AMD64:ARM64)
+image-check: $(VENV)/.dev ## build and try images of both platforms, slim too; minutes (IMAGE_BUNDLES=)
 	@bundles="$(IMAGE_BUNDLES)"; \
-	for target in $$([ -n "$$bundles" ] || echo x86-avx2 arm64-dotprod); do \
+	for target in $$([ -n "$$bundles" ] || echo x86-avx2 arm64-neon arm64-dotprod); do \
 		out="out/image-check-$$target"; \
 		[ -d "$$out" ] || $(VENV)/bin/python -m toolkit.cli quantize -t $$target -o "$$out" --no-speed; \
 		bundles="$$bundles$${bundles:+:}$$out"; \
