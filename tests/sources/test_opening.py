@@ -320,8 +320,9 @@ def test_hub_id(folder, monkeypatch, names, pattern):
     hub = pytest.importorskip("huggingface_hub")
     asked = {}
 
-    def snapshot(hub_id, *, revision, allow_patterns):
+    def snapshot(hub_id, *, revision, allow_patterns, local_files_only):
         asked.update(hub_id=hub_id, revision=revision, patterns=allow_patterns)
+        assert not local_files_only
         return str(folder)
 
     def info(_hub_id, *, revision, timeout):
@@ -332,8 +333,12 @@ def test_hub_id(folder, monkeypatch, names, pattern):
     monkeypatch.setattr(hub, "model_info", info)
     monkeypatch.setattr(hub, "snapshot_download", snapshot)
     source = open_source("someone/tiny-model", SourceOptions(revision="v1"))
-    assert (source.name, source.origin, asked["wanted"]) == ("tiny-model", "hub:someone/tiny-model@c0ffee", "v1")
-    assert (asked["hub_id"], asked["revision"]) == ("someone/tiny-model", "c0ffee")
+    assert (source.name, source.origin, asked["wanted"]) == (
+        "tiny-model",
+        f"hub:someone/tiny-model@{folder.name}",
+        "v1",
+    )
+    assert (asked["hub_id"], asked["revision"]) == ("someone/tiny-model", "v1")
     assert pattern in asked["patterns"]
 
 

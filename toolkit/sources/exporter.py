@@ -88,12 +88,14 @@ def download(hub_id: str, revision: str | None = None, *, cached: bool = False) 
     errors: tuple[type[Exception], ...] = (HfHubHTTPError, ValueError, *network_errors())
     offline = cached or bool(constants.HF_HUB_OFFLINE)
     try:
-        if offline:  # the cache's folder of a revision is named by its commit
-            folder = Path(hub.snapshot_download(hub_id, revision=revision, local_files_only=True))
-            return Fetched(folder, f"hub:{hub_id}@{folder.name}")
-        info = hub.model_info(hub_id, revision=revision, timeout=TIMEOUT_S)
-        patterns = [*_SMALL, *_weights([file.rfilename for file in info.siblings or ()])]
-        folder = Path(hub.snapshot_download(hub_id, revision=info.sha, allow_patterns=patterns))
+        patterns = None
+        if not offline:
+            info = hub.model_info(hub_id, revision=revision, timeout=TIMEOUT_S)
+            patterns = [*_SMALL, *_weights([file.rfilename for file in info.siblings or ()])]
+        # By the revision's own name: the cache notes then which commit it was, for those that ask it offline.
+        folder = Path(
+            hub.snapshot_download(hub_id, revision=revision, allow_patterns=patterns, local_files_only=offline)
+        )
     except errors as error:
         got = str(error).strip().partition("\n")[0]
         where = hub_id if revision is None else f"{hub_id}, revision {revision}"
@@ -106,7 +108,7 @@ def download(hub_id: str, revision: str | None = None, *, cached: bool = False) 
             hint += "HF_HUB_OFFLINE=1 to take what was fetched before; or download the model elsewhere and give "
             hint += "edgequant its folder"
         raise ModelError(what, where=where, got=got, hint=hint) from error
-    return Fetched(folder, f"hub:{hub_id}@{info.sha}")
+    return Fetched(folder, f"hub:{hub_id}@{folder.name}")  # the cache names it by the commit
 
 
 def _weights(names: list[str]) -> list[str]:
