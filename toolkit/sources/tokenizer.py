@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
 from tokenizers.normalizers import BertNormalizer, Lowercase, Sequence
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.processors import RobertaProcessing
 
 from toolkit.errors import ModelError, TokenizerError, UsageError
 from toolkit.sources.files import Fields, Files
@@ -32,12 +36,7 @@ def read_tokenization(files: Files, config: Fields | None, options: SourceOption
         raise UsageError(
             "there is no such tokenizer", where=options.tokenizer, hint="give the path of a tokenizer.json"
         )
-    path = options.tokenizer or files.find("tokenizer.json")
-    if path is None:
-        where = ", ".join(str(root) for root in files.roots)
-        hint = "AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER) writes one; or see --tokenizer"
-        raise ModelError("there is no tokenizer.json", where=where, hint=hint)
-    tokenizer = _load(files.take(path, "tokenizer.json"))
+    path, tokenizer = _tokenizer(files, config, options)
     largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
     if largest < 0 or (rows is not None and largest >= rows):
         got = f"token ids up to {largest}"
@@ -53,6 +52,39 @@ def read_tokenization(files: Files, config: Fields | None, options: SourceOption
         _lowercase(tokenizer)
     least = tokenizer.num_special_tokens_to_add(is_pair=False) + 1
     return Tokenization(tokenizer.to_str(), pad_id, _max_length(files, config, sentence, options, least))
+
+
+def _tokenizer(files: Files, config: Fields | None, options: SourceOptions) -> tuple[Path, Tokenizer]:
+    """Return the tokenizer and the file that it is from; RoBERTa's may be the two files of its first releases."""
+    path = options.tokenizer or files.find("tokenizer.json")
+    if path is not None:
+        return path, _load(files.take(path, "tokenizer.json"))
+    vocabulary, merges = files.find("vocab.json"), files.find("merges.txt")
+    if vocabulary and merges and config and config.text("model_type", "") == "roberta":
+        return vocabulary, byte_level_bpe(files.take(vocabulary), files.take(merges))
+    where = ", ".join(str(root) for root in files.roots)
+    hint = "AutoTokenizer.from_pretrained(MODEL).save_pretrained(FOLDER) writes one; or see --tokenizer"
+    raise ModelError("there is no tokenizer.json", where=where, hint=hint)
+
+
+def byte_level_bpe(vocabulary: Path, merges: Path) -> Tokenizer:
+    """Return RoBERTa's tokenizer from vocab.json and merges.txt, as RobertaConverter of transformers makes it."""
+    try:
+        tokenizer = Tokenizer(BPE.from_file(str(vocabulary), str(merges)))
+    except Exception as error:  # the library raises bare Exception for whatever it dislikes
+        hint = "one of the two files is damaged; fetch the model again"
+        raise ModelError(f"cannot read the tokenizer: {error}", where=f"{vocabulary}, {merges}", hint=hint) from error
+    start, end = tokenizer.token_to_id("<s>"), tokenizer.token_to_id("</s>")
+    if start is None or end is None:
+        raise ModelError("the tokenizer lacks RoBERTa's <s> or </s>", where=vocabulary)
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = ByteLevelDecoder()
+    tokenizer.post_processor = RobertaProcessing(
+        ("</s>", end), ("<s>", start), trim_offsets=True, add_prefix_space=False
+    )
+    special = [AddedToken(token, normalized=True) for token in ("<s>", "<pad>", "</s>", "<unk>")]
+    tokenizer.add_special_tokens([*special, AddedToken("<mask>", lstrip=True, normalized=True)])
+    return tokenizer
 
 
 def _load(path: Path) -> Tokenizer:
