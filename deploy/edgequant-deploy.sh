@@ -187,6 +187,7 @@ digests() { grep -o '"digest":"sha256:[0-9a-f]\{64\}"' | cut -d : -f 3 | tr -d '
 open_image() { # into $tmp/kit too: the layout's files, each of which is named by its digest
 	plain | tar -xof - -C "$tmp/kit" || fail 1 'the image cannot be unpacked'
 	blobs=$tmp/kit/blobs/sha256
+	[ -f "$tmp/kit/index.json" ] || fail 1 'the image cannot be read: it has no index.json' 'hint: it may have been cut off: copy it again'
 	id=$(digests <"$tmp/kit/index.json")
 	[ ${#id} -eq 64 ] || fail 1 'the archive does not hold one image' 'hint: edgequant image -o FILE.tar writes it'
 	check_signature "$signature" '{"critical":{"identity":{"docker-reference":""},"image":{"docker-manifest-digest":"sha256:'"$id"'"},"type":"cosign container image signature"},"optional":null}'

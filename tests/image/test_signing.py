@@ -73,7 +73,7 @@ def test_an_image_says_what_it_is_made_of(small, capsys):
     printed = capsys.readouterr().out
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(printed) is None
     names = {one["name"] for one in json.loads(printed)["components"]}
-    assert {"numpy", "onnxruntime", "tokenizers", "tiny-for-x86_64"} == names
+    assert names == {"h11", "numpy", "onnxruntime", "tokenizers", "tiny-for-x86_64"}
     assert main(["sbom", str(image), "--platform", "linux/amd64", "--provenance"]) == 0
     statement = json.loads(capsys.readouterr().out)
     said = {one["digest"]["sha256"] for one in statement["subject"]}

@@ -85,6 +85,17 @@ def test_an_altered_image_is_refused(image):
     refuse(image, "does not hold one image")
 
 
-def test_a_cut_image_is_refused(image):
-    image.write_bytes(image.read_bytes()[:5000])
+@pytest.mark.parametrize("part", [0.02, 0.5])
+def test_a_cut_image_is_refused(image, part):
+    whole = image.read_bytes()
+    image.write_bytes(whole[: int(part * len(whole))])
+    refuse(image, "cannot be read")
+
+
+@pytest.mark.parametrize("inside", [0, 100])
+def test_an_image_that_ends_between_two_files_is_refused(image, inside):
+    """tar takes an archive that ends at a header, or within one, for a whole one."""
+    with tarfile.open(image) as tar:
+        start = next(member.offset for member in tar if member.name == "index.json")
+    image.write_bytes(image.read_bytes()[: start + inside])
     refuse(image, "cannot be read")
