@@ -95,6 +95,7 @@ def test_health(server, capsys):
     url = f"http://127.0.0.1:{server.address[1]}"
     assert main(["health", "--url", f"{url}/ready"]) == 0
     assert capsys.readouterr().err == "ready\n"
+    assert [main(["health", "--url", address]) for address in (url, f"{url}/")] == [0, 0]
     assert main(["health", "--url", f"{url}/none"]) == 1
     assert "got: HTTP 404" in capsys.readouterr().err
 

@@ -7,7 +7,10 @@ from toolkit.runtime.errors import EdgequantError, UsageError
 
 
 def ask(url: str, timeout: float) -> int:
-    """Return the status of ``http://HOST[:PORT]/PATH``; EdgequantError where nobody answers in ``timeout`` seconds."""
+    """Return the status of ``http://HOST[:PORT][/PATH]``, by default of ``/ready``.
+
+    EdgequantError where nobody answers in ``timeout`` seconds.
+    """
     try:
         parts = urlsplit(url)
         address = (parts.hostname or "", parts.port or 80)
@@ -15,7 +18,7 @@ def ask(url: str, timeout: float) -> int:
         raise UsageError("the URL cannot be read", where=url, got=error) from None
     if parts.scheme != "http" or not address[0] or not url.isascii() or not url.isprintable() or " " in url:
         raise UsageError("the URL is of another kind", where=url, expected="http://HOST:PORT/PATH")
-    request = f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n"
+    request = f"GET {parts.path.rstrip('/') or '/ready'} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n"
     try:
         with socket.create_connection(address, timeout) as connection:
             connection.sendall(request.encode())
