@@ -26,7 +26,6 @@ from onnxruntime.quantization import quantize_dynamic
 
 from toolkit import gate, speed
 from toolkit import quantize as job
-from toolkit.bundle import file_info
 from toolkit.cli import terminal
 from toolkit.cli.doctor import diagnose
 from toolkit.metrics import Float
@@ -99,7 +98,7 @@ def make(built: Source, fp32: Source, targets: Sequence[str]) -> tuple[list[Vari
     variants = []
     for name, model in models.items():
         found = outputs(fp32, model, evaluation)
-        files = file_info(models["fp32"]), file_info(model)
+        files = gate.file_info(models["fp32"]), gate.file_info(model)
         report = gate.judge(fp32, gate.Evidence(evaluation, (reference, found), files), {}, gate.Rules())
         variants.append(_variant(name, model, ORT_DEFAULTS, report))
         variants.append(_variant(f"{name}, edgequant's settings", model, settings, report))

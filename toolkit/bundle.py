@@ -1,6 +1,5 @@
 """Writing a bundle: model, tokenizer, decisions and a manifest that describes and guards them. No times, no paths."""
 
-import hashlib
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 import toolkit
 from toolkit import decisions
 from toolkit.atomic import whole_folder
-from toolkit.gate import GateReport
+from toolkit.gate import GateReport, file_info
 from toolkit.plan import QuantPlan
 from toolkit.runtime.manifest import (
     CHECKSUM,
@@ -65,11 +64,6 @@ def write_bundle(out: Path, content: Content, *, replace: bool) -> None:
         manifest = _manifest(content, infos).to_json()
         (folder / CHECKSUM).write_bytes(checksum_line(manifest))
         (folder / FILE_NAME).write_bytes(manifest)
-
-
-def file_info(data: bytes) -> FileInfo:
-    """Return what guards a file of these bytes."""
-    return FileInfo(hashlib.sha256(data).hexdigest(), len(data))
 
 
 def tokenizer_info(source: Source) -> TokenizerInfo:

@@ -2,9 +2,9 @@
 
 import onnx_ir as ir
 
-from toolkit.bundle import MODEL, file_info, tokenizer_info
+from toolkit.bundle import MODEL, tokenizer_info
 from toolkit.errors import BundleError, ModelError
-from toolkit.gate import Subject
+from toolkit.gate import Subject, file_info
 from toolkit.runtime.bundle import Bundle
 from toolkit.runtime.manifest import ModelInfo, SessionInfo
 from toolkit.sources.source import Source

@@ -18,7 +18,7 @@ from toolkit.gate.report import (
     Verdict,
 )
 from toolkit.gate.running import CHUNK, Reading, lengths_of, outputs_for, reading_of, run
-from toolkit.gate.subject import Elsewhere, Subject, Trial, compare
+from toolkit.gate.subject import Elsewhere, Subject, Trial, compare, file_info
 from toolkit.gate.task import Judged, Measured, Outputs, TaskGate, Told
 from toolkit.gate.tasks import TASKS, texts_of
 from toolkit.gate.token_classification import require_tags
@@ -56,6 +56,7 @@ __all__ = [
     "against",
     "compare",
     "describe",
+    "file_info",
     "gold_labels",
     "judge",
     "lengths_of",

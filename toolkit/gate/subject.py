@@ -21,6 +21,11 @@ from toolkit.samples import Samples
 from toolkit.targets import Bounds
 
 
+def file_info(data: bytes) -> FileInfo:
+    """Return what guards a file of these bytes."""
+    return FileInfo(hashlib.sha256(data).hexdigest(), len(data))
+
+
 @dataclass(frozen=True)
 class Subject:
     """What a model is for, its ONNX file and its tokenizer, and how both are run."""
@@ -43,7 +48,7 @@ class Subject:
     @property
     def file(self) -> FileInfo:
         """Size and digest of the ONNX file."""
-        return FileInfo(hashlib.sha256(self.model).hexdigest(), len(self.model))
+        return file_info(self.model)
 
 
 @dataclass(frozen=True)

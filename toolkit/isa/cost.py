@@ -14,6 +14,7 @@ from pathlib import Path
 
 from toolkit.atomic import whole_file
 from toolkit.errors import EdgequantError, UsageError
+from toolkit.isa.compiling import compile_shared
 from toolkit.isa.counted import Counted, CountJob
 from toolkit.isa.cpu_models import CpuModel
 from toolkit.isa.emulated import Emulator, emulated
@@ -95,12 +96,7 @@ def build_plugin(cache: Path) -> Path:
         raise UsageError("the counting plugin needs a compiler", expected="gcc", hint="apt install gcc libc6-dev")
     built.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(built) as beside:
-        command = ["gcc", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-o", str(beside), str(SOURCE)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            hint = "apt install gcc libc6-dev"
-            got = done.stderr.strip()[-800:]
-            raise EdgequantError("gcc cannot compile the counting plugin", where=SOURCE, got=got, hint=hint)
+        compile_shared(SOURCE, beside, "the counting plugin", "-fvisibility=hidden")
     return built
 
 

@@ -10,11 +10,11 @@ import importlib.util
 import platform
 import re
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 from toolkit.errors import EdgequantError
+from toolkit.isa.compiling import compile_shared
 from toolkit.isa.elf import instruction_offsets
 from toolkit.isa.native import python_here
 from toolkit.isa.place import Place
@@ -83,7 +83,7 @@ def _built(cache: Path, package: Path) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=cache))
     try:
-        _compile(beside / LIBRARY)
+        compile_shared(C_FILE, beside / LIBRARY, "the mask")
         _overlay(package, libraries, beside / OVERLAY)
         beside.rename(folder)
     except OSError:
@@ -100,14 +100,6 @@ def _digest(package: Path, libraries: list[Path]) -> str:
         with path.open("rb") as handle:
             digest.update(hashlib.file_digest(handle, "sha256").digest())
     return digest.hexdigest()[:32]
-
-
-def _compile(out: Path) -> None:
-    command = ["gcc", "-O2", "-shared", "-fPIC", "-o", str(out), str(C_FILE)]
-    ended = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    if ended.returncode:
-        hint = "apt install gcc libc6-dev"
-        raise EdgequantError("gcc cannot compile the mask", where=C_FILE, got=ended.stderr.strip()[-800:], hint=hint)
 
 
 def _overlay(package: Path, libraries: list[Path], out: Path) -> None:

@@ -37,9 +37,7 @@ def register(subparsers: Subparsers) -> None:
 def register_embed(subparsers: Subparsers) -> None:
     """Add ``embed``."""
     what = "turn texts into vectors with an embedding bundle"
-    parser = subparsers.add_parser("embed", help=what, description=f"{sentence(what)} Output keeps the order of input.")
-    _add_input(parser)
-    _add_output(parser)
+    parser = _command(subparsers, "embed", what, "Output keeps the order of input.")
     parser.add_argument(
         "--format",
         choices=("jsonl", "npy"),
@@ -52,11 +50,7 @@ def register_embed(subparsers: Subparsers) -> None:
 def register_classify(subparsers: Subparsers) -> None:
     """Add ``classify``."""
     what = "label texts with a classification bundle"
-    parser = subparsers.add_parser(
-        "classify", help=what, description=f"{sentence(what)} Writes JSON lines in the order of input."
-    )
-    _add_input(parser)
-    _add_output(parser)
+    parser = _command(subparsers, "classify", what, "Writes JSON lines in the order of input.")
     parser.add_argument("--top-k", type=positive, metavar="K", help="only the K best labels (default: all)")
     parser.add_argument(
         "--threshold",
@@ -72,11 +66,7 @@ def register_classify(subparsers: Subparsers) -> None:
 def register_rerank(subparsers: Subparsers) -> None:
     """Add ``rerank``."""
     what = "order texts by how well they answer a query, with a reranking bundle"
-    parser = subparsers.add_parser(
-        "rerank", help=what, description=f"{sentence(what)} Reads all texts, then writes JSON lines, the best first."
-    )
-    _add_input(parser)
-    _add_output(parser)
+    parser = _command(subparsers, "rerank", what, "Reads all texts, then writes JSON lines, the best first.")
     parser.add_argument("--query", required=True, metavar="TEXT", help="what the texts shall answer")
     parser.add_argument("--top-k", type=positive, metavar="K", help="only the K best texts (default: all)")
     parser.set_defaults(run=run_rerank)
@@ -85,11 +75,7 @@ def register_rerank(subparsers: Subparsers) -> None:
 def register_entities(subparsers: Subparsers) -> None:
     """Add ``entities``."""
     what = "find entities in texts with a token classification bundle"
-    parser = subparsers.add_parser(
-        "entities", help=what, description=f"{sentence(what)} Writes JSON lines in the order of input."
-    )
-    _add_input(parser)
-    _add_output(parser)
+    parser = _command(subparsers, "entities", what, "Writes JSON lines in the order of input.")
     add_windows(parser)
     parser.set_defaults(run=run_entities)
 
@@ -153,7 +139,9 @@ def run_entities(args: Namespace) -> int:
     return _told(count, args.output)
 
 
-def _add_input(parser: ArgumentParser) -> None:
+def _command(subparsers: Subparsers, name: str, what: str, order: str) -> ArgumentParser:
+    """Add a command that reads texts and writes an answer; ``order`` says in which order."""
+    parser = subparsers.add_parser(name, help=what, description=f"{sentence(what)} {order}")
     parser.add_argument("bundle", metavar="BUNDLE", help="the bundle's folder")
     parser.add_argument(
         "files",
@@ -171,12 +159,10 @@ def _add_input(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="threads to run with (default: all of this process)"
     )
-
-
-def _add_output(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="OUT", help="write to this file, whole or not at all (default: stdout)"
     )
+    return parser
 
 
 def _loaded(args: Namespace, kind: type[T]) -> T:
