@@ -4,6 +4,7 @@ Bytes that look like the instruction may be parts of others, or data: only what 
 function counts. Layout: System V ABI, Linux Standard Base core 5.0, "The .eh_frame_hdr section".
 """
 
+import io
 import struct
 import subprocess
 from bisect import bisect_right
@@ -11,9 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+
 from toolkit.errors import EdgequantError
 
-_LOAD, _EH_FRAME_HDR, _EXECUTABLE = 1, 0x6474E550, 1
+_LOAD, _EH_FRAME_HDR, _EXECUTABLE = "PT_LOAD", "PT_GNU_EH_FRAME", 1
 _KNOWN_HDR = b"\x01\x1b\x03\x3b"  # version 1; pointers of 4 bytes, the table's relative to the section
 _LONGEST = 15  # bytes of an x86 instruction
 
@@ -22,7 +26,7 @@ _LONGEST = 15  # bytes of an x86 instruction
 class Segment:
     """A part of the file and where it lies in memory."""
 
-    kind: int
+    kind: str  # as elf.h names it
     flags: int
     offset: int
     address: int
@@ -48,11 +52,14 @@ def instruction_offsets(path: Path, data: bytes, code: bytes, mnemonic: str, obj
 
 
 def _segments(path: Path, data: bytes) -> tuple[Segment, ...]:
-    if data[:6] != b"\x7fELF\x02\x01" or data[18:20] != b"\x3e\x00":
+    try:
+        elf = ELFFile(io.BytesIO(data))
+        headers = [segment.header for segment in elf.iter_segments()]
+    except ELFError as error:
+        raise EdgequantError("not a shared object for x86-64", where=path) from error
+    if elf["e_machine"] != "EM_X86_64" or elf.elfclass != 64:
         raise EdgequantError("not a shared object for x86-64", where=path)
-    table, (size, count) = struct.unpack_from("<Q", data, 32)[0], struct.unpack_from("<HH", data, 54)
-    rows = (struct.unpack_from("<IIQQQQ", data, table + size * number) for number in range(count))
-    return tuple(Segment(kind, flags, offset, address, length) for kind, flags, offset, address, _, length in rows)
+    return tuple(Segment(h.p_type, h.p_flags, h.p_offset, h.p_vaddr, h.p_filesz) for h in headers)
 
 
 def _function_starts(path: Path, data: bytes, segments: tuple[Segment, ...]) -> list[int]:
