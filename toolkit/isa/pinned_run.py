@@ -40,7 +40,7 @@ class Job:
 
     def pack(self, arrays: Arrays) -> bytes:
         """Return the job and its arrays as ``answer`` takes them."""
-        return _packed({"job": np.array(json.dumps(asdict(self))), **arrays})
+        return packed({"job": np.array(json.dumps(asdict(self))), **arrays})
 
 
 def unpack(data: bytes) -> dict[str, Array]:
@@ -54,7 +54,7 @@ def answer(data: bytes) -> bytes:
     """Run a packed job and return what came of it."""
     arrays = unpack(data)
     job = read(Job, json.loads(str(arrays.pop("job"))), "the job")
-    free, held = _session(job.free, job.session), _session(job.held, job.session) if job.held else None
+    free, held = open_model(job.free, job.session), open_model(job.held, job.session) if job.held else None
     made: dict[str, Array] = {}
     start = time.perf_counter()
     for number in range(job.sentences):
@@ -65,7 +65,7 @@ def answer(data: bytes) -> bytes:
             given = {name: arrays[f"{number}|{name}"] for name in job.names}
             made |= {f"{number}|{name}": value for name, value in _held(held, job, feed, given)}
     made["seconds"] = np.array(time.perf_counter() - start)
-    return _packed(made)
+    return packed(made)
 
 
 def _held(session: ort.InferenceSession, job: Job, feed: Arrays, given: Arrays) -> Iterator[tuple[str, Array]]:
@@ -75,7 +75,8 @@ def _held(session: ort.InferenceSession, job: Job, feed: Arrays, given: Arrays) 
     yield "moved", np.array([sum(np.count_nonzero(step) for step in steps), max(int(step.max()) for step in steps)])
 
 
-def _session(path: str, settings: SessionInfo) -> ort.InferenceSession:
+def open_model(path: str, settings: SessionInfo) -> ort.InferenceSession:
+    """Load a model for one thread."""
     disabled = list(settings.disabled_optimizers)
     options = session_options(settings, 1)
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"], disabled_optimizers=disabled)
@@ -85,7 +86,7 @@ def _run(session: ort.InferenceSession, feed: Arrays, names: tuple[str, ...]) ->
     return dict(zip(names, session.run(list(names), dict(feed)), strict=True))
 
 
-def _packed(arrays: Arrays) -> bytes:
+def packed(arrays: Arrays) -> bytes:
     """Return a line of JSON with the names, and each array as ``.npy``: an image has no zipfile for ``.npz``."""
     handle = io.BytesIO()
     handle.write(json.dumps(list(arrays)).encode() + b"\n")
