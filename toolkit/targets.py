@@ -153,7 +153,9 @@ class Gate(StrictModel):
 
     def limits(self, task: Task) -> dict[str, Bounds]:
         """Return the limits of ``task`` by metric."""
-        chosen = getattr(self, task.replace("-", "_"))
+        chosen = getattr(self, task.replace("-", "_"), None)
+        if chosen is None:
+            return {}
         return {name: limit for name in type(chosen).model_fields if (limit := getattr(chosen, name)) is not None}
 
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import toolkit
+from tests.runtime.lm import lm_parts
 from toolkit.runtime import load
 
 ROOT = Path(toolkit.__file__).parent.parent
@@ -61,3 +62,12 @@ def test_telemetry_is_off_before_the_import_unless_the_user_says_so():
 def test_every_exported_name_is_there():
     code = "import toolkit.runtime as r; print(all(callable(getattr(r, name)) for name in r.__all__))"
     assert python(code) == "True"
+
+
+def test_text_generation_alone_loads_onnxruntime_genai(bundle, tmp_path):
+    code = "import sys; from toolkit.runtime import load, verify; load({!r}); verify({!r}); print(*sys.modules)"
+    assert "onnxruntime_genai" not in python(code.format(str(bundle), str(bundle)))
+    folder = str(lm_parts().write(tmp_path / "lm"))
+    loaded = {name.split(".")[0] for name in python(code.format(folder, folder)).split()}
+    assert {"onnxruntime_genai", "tokenizers", "numpy"} <= loaded
+    assert not loaded & {*NOT_ON_THE_DEVICE, "onnxruntime"}

@@ -3,10 +3,11 @@ from dataclasses import replace
 
 import pytest
 
+from tests.runtime.lm import lm_parts
 from tests.runtime.tiny import DIMENSION, LABELS, Parts
 from toolkit.runtime.bundle import open_bundle
 from toolkit.runtime.errors import BundleError
-from toolkit.runtime.manifest import CHECKSUM, FileInfo, Manifest, checksum_line
+from toolkit.runtime.manifest import CHECKSUM, FileInfo, Golden, Manifest, ModelInfo, checksum_line
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +154,28 @@ def test_a_manifest_that_its_checksum_does_not_fit_is_refused_before_it_is_read(
     (bundle / CHECKSUM).write_bytes(b"")
     with pytest.raises(BundleError, match="does not fit the manifest"):
         open_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"golden": Golden(("once",), (), ((3.0, 1.5),), 1, 0)}, r"golden.outputs\[0\][\s\S]*1.5[\s\S]*from 0 to 265"),
+        ({"golden": Golden(("once",), (), ((266.0,),), 1, 0)}, r"golden.outputs\[0\][\s\S]*266"),
+        ({"golden": Golden(("once",), (), ((),), 1, 0)}, r"golden.outputs\[0\][\s\S]*no tokens"),
+        (
+            {"files": {"model.onnx": FileInfo("0" * 64, 1), "tokenizer.json": FileInfo("0" * 64, 1)}},
+            "genai_config.json",
+        ),
+        ({"model": ModelInfo("model.onnx", ("position_ids",), "logits", 266)}, "model.inputs"),
+    ],
+)
+def test_what_text_generation_cannot_be(change, message):
+    wrong = replace(lm_parts().manifest(), **change)
+    with pytest.raises(BundleError, match=message):
+        Manifest.from_json(wrong.to_json(), "m")
+
+
+def test_text_generation_may_have_inputs_of_any_name():
+    parts = lm_parts()
+    parts.changes["model"] = ModelInfo("model.onnx", ("input_ids", "position_ids"), "logits", 266)
+    assert Manifest.from_json(parts.manifest().to_json(), "m") == parts.manifest()

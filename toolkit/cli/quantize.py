@@ -28,6 +28,7 @@ TRY: dict[Task, str] = {
     "classification": "echo 'a sentence' | edgequant classify {}",
     "reranking": "echo 'a text' | edgequant rerank {} --query 'a question'",
     "token-classification": "echo 'Ada met Bob in Paris' | edgequant entities {}",
+    "text-generation": "edgequant generate {} 'Once upon a time'",
 }
 
 

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from toolkit.runtime.emotion import EmotionEngine
     from toolkit.runtime.errors import BundleError, EdgequantError, TextError, UsageError
     from toolkit.runtime.fallback import FallbackEmbedder, Skipped
+    from toolkit.runtime.generation import Completion, Generation
+    from toolkit.runtime.generator import Generator, Message
     from toolkit.runtime.manifest import Manifest
     from toolkit.runtime.model import TextModel
     from toolkit.runtime.reranker import Ranked, Reranker
+    from toolkit.runtime.sampling import Sampling
     from toolkit.runtime.token_classifier import Entity, TokenClassifier
     from toolkit.runtime.verification import VerifyReport, verify
     from toolkit.runtime.windows import Windows
@@ -29,15 +32,20 @@ __all__ = [
     "Analysis",
     "BundleError",
     "Classifier",
+    "Completion",
     "EdgequantError",
     "Embedder",
     "EmotionEngine",
     "Entity",
     "FallbackEmbedder",
+    "Generation",
+    "Generator",
     "Manifest",
+    "Message",
     "Prediction",
     "Ranked",
     "Reranker",
+    "Sampling",
     "Skipped",
     "TextError",
     "TextModel",
@@ -56,9 +64,12 @@ _MODULES = {
     "emotion": ("EmotionEngine",),
     "errors": ("BundleError", "EdgequantError", "TextError", "UsageError"),
     "fallback": ("FallbackEmbedder", "Skipped"),
+    "generation": ("Completion", "Generation"),
+    "generator": ("Generator", "Message"),
     "manifest": ("Manifest",),
     "model": ("TextModel",),
     "reranker": ("Ranked", "Reranker"),
+    "sampling": ("Sampling",),
     "token_classifier": ("Entity", "TokenClassifier"),
     "verification": ("VerifyReport", "verify"),
     "windows": ("Windows",),

@@ -7,6 +7,7 @@ from pathlib import Path
 from toolkit.runtime.classifier import Classifier
 from toolkit.runtime.embedder import Embedder
 from toolkit.runtime.errors import BundleError, UsageError
+from toolkit.runtime.generator import Generator
 from toolkit.runtime.host import Engine, Host, host
 from toolkit.runtime.manifest import CHECKSUM, FILE_NAME, Manifest, check_manifest
 from toolkit.runtime.model import TextModel
@@ -53,20 +54,21 @@ def open_bundle(bundle: str | os.PathLike[str]) -> Bundle:
     return Bundle(folder, Manifest.from_json(data, path))
 
 
+Loaded = Embedder | Classifier | Reranker | TokenClassifier | Generator
+"""What ``load`` returns."""
+
+
 def load_model(bundle: Bundle, chosen: Host | int | None = None) -> TextModel:
     """Load the model and the tokenizer of a bundle, after a look at presence and size of all files."""
     manifest = bundle.manifest
-    for name in manifest.files:
-        problem = bundle.size_problem(name)
-        if problem:
-            raise problem
-    path = bundle.folder / manifest.tokenizer.file
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise BundleError("the tokenizer is not UTF-8", where=path, got=f"a wrong byte at {error.start}") from None
+    text = _tokenizer_text(bundle)
     model = bundle.folder / manifest.model.file
     return TextModel(model, text, manifest.model, manifest.tokenizer, manifest.session, chosen)
+
+
+def load_generator(bundle: Bundle, chosen: Host | int | None = None) -> Generator:
+    """Load a bundle for text generation, after the same look."""
+    return Generator(bundle.folder, _tokenizer_text(bundle), bundle.manifest, chosen)
 
 
 def load(
@@ -74,7 +76,7 @@ def load(
     threads: int | None = None,
     engine: Engine | None = None,
     library: str | os.PathLike[str] | None = None,
-) -> Embedder | Classifier | Reranker | TokenClassifier:
+) -> Loaded:
     """Load the bundle in a folder, ready to run; ``threads`` defaults to what this process may use.
 
     ``engine`` is ``python`` or ``capi``, by default ``python`` where numpy and onnxruntime's package are
@@ -84,10 +86,12 @@ def load(
     return load_opened(open_bundle(bundle), host(threads, engine, library))
 
 
-def load_opened(bundle: Bundle, chosen: Host) -> Embedder | Classifier | Reranker | TokenClassifier:
+def load_opened(bundle: Bundle, chosen: Host) -> Loaded:
     """Load a bundle whose manifest was read."""
-    model = load_model(bundle, chosen)
     task, labels = bundle.manifest.task, bundle.manifest.labels
+    if task == "text-generation":
+        return load_generator(bundle, chosen)
+    model = load_model(bundle, chosen)
     if task == "embedding":
         return Embedder(model, bundle.manifest.normalize)
     if task == "reranking":
@@ -95,3 +99,16 @@ def load_opened(bundle: Bundle, chosen: Host) -> Embedder | Classifier | Reranke
     if task == "token-classification":
         return TokenClassifier(model, labels)
     return Classifier(model, labels, bundle.manifest.multi_label)
+
+
+def _tokenizer_text(bundle: Bundle) -> str:
+    """Return the tokenizer's file, after a look at presence and size of all files."""
+    for name in bundle.manifest.files:
+        problem = bundle.size_problem(name)
+        if problem:
+            raise problem
+    path = bundle.folder / bundle.manifest.tokenizer.file
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BundleError("the tokenizer is not UTF-8", where=path, got=f"a wrong byte at {error.start}") from None

@@ -17,10 +17,13 @@ SIGNATURE = f"{FILE_NAME}.sig"
 OWN_FILES = (FILE_NAME, CHECKSUM, SIGNATURE)
 """What a bundle may hold that its manifest does not list."""
 
+GENAI_CONFIG = "genai_config.json"
+"""What a bundle for text generation has beside model and tokenizer: how onnxruntime-genai is to run them."""
+
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 """All that a model may ask for: int64 ``[batch, length]`` each."""
 
-Task = Literal["embedding", "classification", "reranking", "token-classification"]
+Task = Literal["embedding", "classification", "reranking", "token-classification", "text-generation"]
 _FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 GraphOptimization = Literal["disabled", "basic", "extended", "all"]
 
@@ -29,7 +32,8 @@ GraphOptimization = Literal["disabled", "basic", "extended", "all"]
 class ModelInfo:
     """The ONNX file, the inputs it takes, and its one output.
 
-    It is float32 ``[batch, dimension]``, or ``[batch, length, dimension]`` for token classification.
+    It is float32 ``[batch, dimension]``, or ``[batch, length, dimension]`` for token classification. Of a text
+    generation model, which onnxruntime-genai runs, ``dimension`` is the size of the vocabulary.
     """
 
     file: str
@@ -40,7 +44,10 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class TokenizerInfo:
-    """The tokenizer's file; texts are cut at ``max_length`` tokens, special ones included."""
+    """The tokenizer's file; texts are cut at ``max_length`` tokens, special ones included.
+
+    For text generation that is the context: what a prompt and its continuation have room in together.
+    """
 
     file: str
     max_length: int
@@ -73,7 +80,8 @@ class Golden:
 
     For token classification a text has ``dimension`` numbers for each of its tokens, one token after the other.
     A host passes if each text's cosine is at least ``min_cosine`` and no number is more than
-    ``max_difference`` away.
+    ``max_difference`` away. For text generation the numbers are the ids of the tokens that follow a text, each the
+    likeliest; a host passes if it finds the same.
     """
 
     texts: tuple[str, ...]
@@ -165,8 +173,9 @@ def _problems(manifest: Manifest) -> Iterator[Problem]:
     """Yield key, got and expected of each value that has the right type and still cannot be."""
     yield from _file_problems(manifest)
     yield from _golden_problems(manifest.golden, manifest.model.dimension, manifest.task)
-    inputs = manifest.model.inputs
-    if "input_ids" not in inputs or not set(inputs) <= set(INPUTS) or len(set(inputs)) < len(inputs):
+    inputs, generates = manifest.model.inputs, manifest.task == "text-generation"
+    strange = set() if generates else set(inputs) - set(INPUTS)
+    if "input_ids" not in inputs or strange or len(set(inputs)) < len(inputs):
         yield (
             "model.inputs",
             ", ".join(inputs) or "nothing",
@@ -200,6 +209,8 @@ def _file_problems(manifest: Manifest) -> Iterator[Problem]:
     for key, name in (("model.file", manifest.model.file), ("tokenizer.file", manifest.tokenizer.file)):
         if name not in manifest.files:
             yield key, name, f"one of the manifest's files: {', '.join(manifest.files) or 'none'}"
+    if manifest.task == "text-generation" and GENAI_CONFIG not in manifest.files:
+        yield "files", ", ".join(manifest.files), f"{GENAI_CONFIG} among them"
 
 
 def _golden_problems(golden: Golden, dimension: int, task: Task) -> Iterator[Problem]:
@@ -210,6 +221,9 @@ def _golden_problems(golden: Golden, dimension: int, task: Task) -> Iterator[Pro
     if len(golden.outputs) != len(golden.texts):
         yield "golden.outputs", f"{len(golden.outputs)} outputs", f"{len(golden.texts)}, one for each text"
     by_token = task == "token-classification"
+    if task == "text-generation":
+        yield from _golden_ids_problems(golden, dimension)
+        return
     for i, output in enumerate(golden.outputs):
         if len(output) % dimension or not output if by_token else len(output) != dimension:
             expected = f"{dimension}{' for each token' if by_token else ''}, as model.dimension says"
@@ -221,3 +235,10 @@ def _golden_problems(golden: Golden, dimension: int, task: Task) -> Iterator[Pro
         yield "golden.max_difference", golden.max_difference, "at least 0"
     if not -1 <= golden.min_cosine <= 1:
         yield "golden.min_cosine", golden.min_cosine, "between -1 and 1"
+
+
+def _golden_ids_problems(golden: Golden, vocabulary: int) -> Iterator[Problem]:
+    for i, output in enumerate(golden.outputs):
+        wrong = next((one for one in output if not one.is_integer() or not 0 <= one < vocabulary), None)
+        if wrong is not None or not output:
+            yield f"golden.outputs[{i}]", wrong or "no tokens", f"ids of tokens, from 0 to {vocabulary - 1}"

@@ -1,29 +1,25 @@
-"""The commands that read texts: ``embed``, ``classify``, ``rerank`` and ``entities``. Stdout is data."""
+"""The commands that read texts: ``embed``, ``classify``, ``rerank``, ``entities``, ``generate``. Stdout is data."""
 
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TypeVar
 
 from toolkit.runtime.errors import UsageError
+from toolkit.runtime.generate_command import register_generate
+from toolkit.runtime.loading import load_for
 from toolkit.runtime.options import (
     Subparsers,
     add_windows,
     chosen_windows,
     limit,
-    named_engine,
     positive,
     sentence,
     thresholds,
 )
 from toolkit.runtime.reading import FORMATS, STDIN, read_texts
 
-T = TypeVar("T")
-
 CHUNK = 512  # texts read, run and written at a time
-_COMMANDS = {"Embedder": "embed", "Classifier": "classify", "Reranker": "rerank", "TokenClassifier": "entities"}
-"""Which command serves what ``load`` returns."""
 
 
 def register(subparsers: Subparsers) -> None:
@@ -32,6 +28,7 @@ def register(subparsers: Subparsers) -> None:
     register_classify(subparsers)
     register_rerank(subparsers)
     register_entities(subparsers)
+    register_generate(subparsers)
 
 
 def register_embed(subparsers: Subparsers) -> None:
@@ -89,7 +86,7 @@ def run_embed(args: Namespace) -> int:
     from toolkit.runtime import writing  # noqa: PLC0415 - imports onnxruntime
     from toolkit.runtime.embedder import Embedder  # noqa: PLC0415
 
-    embedder = _loaded(args, Embedder)
+    embedder = load_for(args, Embedder)
     found = ((chunk, embedder.embed(chunk, windows=windows)) for chunk in _chunks(texts))
     with writing.output(args.output) as handle:
         if kind == "npy":
@@ -105,7 +102,7 @@ def run_classify(args: Namespace) -> int:
     from toolkit.runtime import writing  # noqa: PLC0415 - imports onnxruntime
     from toolkit.runtime.classifier import Classifier  # noqa: PLC0415
 
-    classifier = _loaded(args, Classifier)
+    classifier = load_for(args, Classifier)
     least = thresholds(args.threshold or (), classifier.labels)
     classifier.classify([], args.top_k, least, windows)  # what is wrong with these is told before the output is opened
     found = ((chunk, classifier.classify(chunk, args.top_k, least, windows)) for chunk in _chunks(texts))
@@ -120,7 +117,7 @@ def run_rerank(args: Namespace) -> int:
     from toolkit.runtime import writing  # noqa: PLC0415 - imports onnxruntime
     from toolkit.runtime.reranker import Reranker  # noqa: PLC0415
 
-    ranked = _loaded(args, Reranker).rank(args.query, texts, args.top_k)
+    ranked = load_for(args, Reranker).rank(args.query, texts, args.top_k)
     with writing.output(args.output) as handle:
         count = writing.write_ranking_jsonl(texts, ranked, handle)
     return _told(count, args.output)
@@ -132,7 +129,7 @@ def run_entities(args: Namespace) -> int:
     from toolkit.runtime import writing  # noqa: PLC0415 - imports onnxruntime
     from toolkit.runtime.token_classifier import TokenClassifier  # noqa: PLC0415
 
-    classifier = _loaded(args, TokenClassifier)
+    classifier = load_for(args, TokenClassifier)
     found = ((chunk, classifier.entities(chunk, windows=windows)) for chunk in _chunks(texts))
     with writing.output(args.output) as handle:
         count = writing.write_entities_jsonl(found, handle)
@@ -163,17 +160,6 @@ def _command(subparsers: Subparsers, name: str, what: str, order: str) -> Argume
         "-o", "--output", metavar="OUT", help="write to this file, whole or not at all (default: stdout)"
     )
     return parser
-
-
-def _loaded(args: Namespace, kind: type[T]) -> T:
-    """Load the bundle; UsageError names the command that it is for, where that is another."""
-    from toolkit.runtime.bundle import load  # noqa: PLC0415 - imports onnxruntime
-
-    loaded = load(args.bundle, args.threads, *named_engine())
-    if isinstance(loaded, kind):
-        return loaded
-    what = f"this bundle is not for the command {_COMMANDS[kind.__name__]}"
-    raise UsageError(what, where=args.bundle, hint=f"use the command {_COMMANDS[type(loaded).__name__]}")
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -58,18 +58,13 @@ class TextTokenizer:
 
     def __init__(self, tokenizer_json: str, info: TokenizerInfo) -> None:
         self.info = info
-        try:
-            self._tokenizer = Tokenizer.from_str(tokenizer_json)
-        except Exception as error:  # noqa: BLE001 - tokenizers raises nothing more precise
-            raise BundleError("the tokenizer cannot be read", where=info.file, got=error) from None
+        self._tokenizer = read_tokenizer(tokenizer_json, info)
         special = self._tokenizer.num_special_tokens_to_add(True)
         if info.max_length <= special:  # tokenizers would truncate nothing, without a word
             what = "the tokenizer's max_length leaves no room for text"
             raise BundleError(
                 what, where=info.file, got=info.max_length, expected=f"more than {special} special tokens"
             )
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
         self._pair = _pair_form(self._tokenizer)
         self._tokenizer.enable_truncation(max_length=info.max_length)
 
@@ -138,6 +133,17 @@ class TextTokenizer:
             "token_type_ids": ([*row.type_ids, *[0] * gap] for row, gap in zip(batch, gaps, strict=True)),
         }
         return {name: ints(found[name], (len(batch), longest)) for name in inputs}
+
+
+def read_tokenizer(tokenizer_json: str, info: TokenizerInfo) -> Tokenizer:
+    """Return the tokenizer without the padding and the truncation that its file may say."""
+    try:
+        tokenizer = Tokenizer.from_str(tokenizer_json)
+    except Exception as error:  # noqa: BLE001 - tokenizers raises nothing more precise
+        raise BundleError("the tokenizer cannot be read", where=info.file, got=error) from None
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def _encoded(found: Encoding, *, places: bool) -> Encoded:

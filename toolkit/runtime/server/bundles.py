@@ -11,6 +11,7 @@ from toolkit.runtime.bundle import Bundle, load_opened, open_bundle
 from toolkit.runtime.classifier import Classifier
 from toolkit.runtime.embedder import Embedder
 from toolkit.runtime.errors import BundleError, UsageError
+from toolkit.runtime.generator import Generator
 from toolkit.runtime.host import Host
 from toolkit.runtime.manifest import FILE_NAME, Manifest
 from toolkit.runtime.reranker import Reranker
@@ -81,6 +82,8 @@ def load_engine(bundle: Bundle, host: Host, limits: Limits) -> Engine:
     manifest = bundle.manifest
     session = replace(manifest.session, max_batch_tokens=min(manifest.session.max_batch_tokens, limits.batch_tokens))
     loaded = load_opened(replace(bundle, manifest=replace(manifest, session=session)), host)
+    if isinstance(loaded, Generator):
+        raise UsageError("bundles for text generation are not served", where=bundle.folder)
     return _engine(manifest.name, loaded)
 
 

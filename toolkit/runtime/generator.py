@@ -1,0 +1,193 @@
+"""Text generation: tokens by ``tokenizers``, the decode loop by onnxruntime-genai (the extra ``llm``)."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from toolkit.runtime.errors import BundleError, TextError, UsageError
+from toolkit.runtime.generation import Bounds, Completion, Generation
+from toolkit.runtime.host import Host, as_host
+from toolkit.runtime.manifest import GENAI_CONFIG, Manifest, SessionInfo
+from toolkit.runtime.sampling import Sampling
+from toolkit.runtime.strict import parse
+from toolkit.runtime.tokenization import read_tokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+GREEDY = Sampling()
+_TEMPLATES = ("chat_template.jinja", "tokenizer_config.json")
+_LEVELS = {"disabled": "DISABLE_ALL", "basic": "ENABLE_BASIC", "extended": "ENABLE_EXTENDED", "all": "ENABLE_ALL"}
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a chat; ``role`` is system, user or assistant, or another that the model's template knows."""
+
+    role: str
+    content: str
+
+
+class Generator:
+    """A causal language model: texts that go on from a prompt, or answer in a chat.
+
+    ``folder`` holds what onnxruntime-genai reads, ``tokenizer_json`` is the tokenizer's text. BundleError if they
+    cannot be loaded, UsageError without the package onnxruntime-genai.
+    """
+
+    def __init__(self, folder: Path, tokenizer_json: str, manifest: Manifest, host: Host | int | None = None) -> None:
+        self.context = manifest.tokenizer.max_length
+        """Tokens of a prompt and what follows it, together."""
+        self.folder = folder
+        self._vocabulary = manifest.model.dimension
+        self._tokenizer: Tokenizer = read_tokenizer(tokenizer_json, manifest.tokenizer)
+        self._ends = _end_tokens(folder / GENAI_CONFIG)
+        self._genai = _genai()
+        with _in_words("onnxruntime-genai cannot load the model", folder):
+            config = self._genai.Config(str(folder))
+            config.overlay(json.dumps(_session_options(manifest.session, as_host(host).thread_count())))
+            self._model = self._genai.Model(config)
+
+    def generate(self, prompt: str, sampling: Sampling = GREEDY) -> Completion:
+        """Return what follows a prompt; TextError for one that the context has no room for."""
+        return self.stream(prompt, sampling).complete()
+
+    def stream(self, prompt: str, sampling: Sampling = GREEDY) -> Generation:
+        """Return what follows a prompt, piece by piece."""
+        return self.start(self.encode(prompt), sampling)
+
+    def chat(self, messages: Sequence[Message], sampling: Sampling = GREEDY) -> Completion:
+        """Return the answer to the last message; UsageError for a model without a chat template."""
+        return self.stream_chat(messages, sampling).complete()
+
+    def stream_chat(self, messages: Sequence[Message], sampling: Sampling = GREEDY) -> Generation:
+        """Return the answer to the last message, piece by piece."""
+        return self.start(self.encode_chat(messages), sampling)
+
+    def encode(self, prompt: str) -> list[int]:
+        """Return a prompt's tokens, with the special ones that the tokenizer puts before a text."""
+        return self._encode(prompt, special=True)
+
+    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+        """Return the tokens of a chat as the model's template writes it, up to where the answer begins."""
+        if not self.chats:
+            hint = "give it a prompt to go on from, or take a model that was trained to chat"
+            raise UsageError("the model has no chat template", where=self.folder, hint=hint)
+        turns = json.dumps([asdict(message) for message in messages])
+        try:
+            text = self._template.apply_chat_template(turns, add_generation_prompt=True)
+        except RuntimeError as error:
+            raise TextError("the model's chat template does not take these messages", got=_short(error)) from None
+        return self._encode(text, special=False)
+
+    @cached_property
+    def chats(self) -> bool:
+        """Whether the model has a chat template."""
+        jinja, config = (self.folder / name for name in _TEMPLATES)
+        return jinja.is_file() or (config.is_file() and b'"chat_template"' in config.read_bytes())
+
+    def start(self, prompt: Sequence[int], sampling: Sampling = GREEDY) -> Generation:
+        """Return what follows the tokens of a prompt, piece by piece; nothing is computed yet."""
+        room = self.context - len(prompt)
+        wanted = sampling.max_tokens
+        if not prompt:
+            raise TextError("the prompt has no tokens", expected="a text")
+        if room < (wanted or 1):
+            got = f"{len(prompt)} tokens" + (f" and {wanted} to come" if wanted else "")
+            raise TextError("the prompt is too long", got=got, expected=f"less than {self.context} in all, the context")
+        bounds = Bounds(wanted or room, self._ends, sampling.stop)
+        tokens = self._tokens(prompt, bounds.tokens, sampling)
+        return Generation(prompt, tokens, self._decode, bounds)
+
+    def greedy_ids(self, prompt: str, count: int) -> list[int]:
+        """Return the likeliest tokens after a prompt, at most ``count`` and none after the text's own end."""
+        ids = self.encode(prompt)
+        found: list[int] = []
+        for token in islice(self._tokens(ids, count, GREEDY), count):
+            found.append(token)
+            if token in self._ends:
+                break
+        return found
+
+    @cached_property
+    def _template(self) -> Any:  # noqa: ANN401 - onnxruntime-genai has no types
+        with _in_words("onnxruntime-genai cannot read the chat template", self.folder):
+            return self._genai.Tokenizer(self._model)
+
+    def _encode(self, text: str, *, special: bool) -> list[int]:
+        try:
+            return list(self._tokenizer.encode(text, add_special_tokens=special).ids)
+        except (TypeError, UnicodeEncodeError) as error:
+            raise TextError("the prompt is no text", got=error) from None
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True))
+
+    def _tokens(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
+        """Yield the next tokens, ``count`` of them; BundleError if the model fails."""
+        with _in_words("the model failed", self.folder):
+            options = self._genai.GeneratorParams(self._model)
+            options.set_search_options(max_length=len(prompt) + count, **sampling.options(self._vocabulary))
+            loop = self._genai.Generator(self._model, options)
+            loop.append_tokens(list(prompt))
+        for _ in range(count):
+            with _in_words("the model failed", self.folder):
+                loop.generate_next_token()
+                token = int(loop.get_next_tokens()[0])
+            yield token
+
+
+def _genai() -> ModuleType:
+    try:
+        import onnxruntime_genai  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        what = "text generation needs the package onnxruntime-genai, which cannot be imported"
+        raise UsageError(what, got=error, hint="pip install 'edgequant[llm]'") from None
+    onnxruntime_genai.disable_telemetry_events()
+    found: ModuleType = onnxruntime_genai
+    return found
+
+
+def _session_options(session: SessionInfo, threads: int) -> dict[str, object]:
+    """Return the manifest's settings in the words of ``genai_config.json``."""
+    options: dict[str, object] = {
+        "intra_op_num_threads": threads,
+        "graph_optimization_level": f"ORT_{_LEVELS[session.graph_optimization]}",
+        "enable_cpu_mem_arena": session.memory_arena,
+        "session.intra_op.allow_spinning": str(int(session.allow_spinning)),
+        "optimization.disable_specified_optimizers": ";".join(session.disabled_optimizers),
+    }
+    return {"model": {"decoder": {"session_options": {name: value for name, value in options.items() if value != ""}}}}
+
+
+def _end_tokens(config: Path) -> frozenset[int]:
+    """Return the tokens at which a text ends, as ``genai_config.json`` says; there may be none."""
+    value = parse(config.read_bytes(), config)
+    model = value.get("model") if isinstance(value, dict) else None
+    found = model.get("eos_token_id") if isinstance(model, dict) else None
+    every = found if isinstance(found, list) else [] if found is None else [found]
+    if not isinstance(model, dict) or not all(type(one) is int for one in every):
+        expected = "an object model with eos_token_id, a number or several"
+        raise BundleError("the settings of onnxruntime-genai cannot be read", where=config, expected=expected)
+    return frozenset(every)
+
+
+@contextmanager
+def _in_words(what: str, where: Path) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        message = _short(error)
+        if "allocate memory" in message or "bad_alloc" in message:
+            raise MemoryError(f"{what}: {message}") from None
+        raise BundleError(what, where=where, got=message) from error
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:500]
