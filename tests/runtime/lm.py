@@ -90,7 +90,7 @@ def model_bytes(logits: np.ndarray) -> bytes:
 _KINDS = ("key", "value")
 
 
-def genai_config() -> dict:
+def genai_config(context: int) -> dict:
     decoder = {
         "session_options": {"provider_options": []},
         "filename": "model.onnx",
@@ -104,12 +104,16 @@ def genai_config() -> dict:
     }
     facts = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "vocab_size": len(VOCABULARY)}
     return {
-        "model": {"type": "llama", "context_length": CONTEXT, "decoder": decoder, **facts},
-        "search": {"max_length": CONTEXT, "past_present_share_buffer": False},
+        "model": {"type": "llama", "context_length": context, "decoder": decoder, **facts},
+        "search": {"max_length": context, "past_present_share_buffer": False},
     }
 
 
-def lm_parts(told: list[str] = TOLD, *, chat: bool = True, name: str = "stories") -> Parts:
+ROUND = [*story("a", "cat", "a"), *story("upon", "time", "upon")]
+"""Goes round and round without an end."""
+
+
+def lm_parts(told: list[str] = TOLD, *, chat: bool = True, name: str = "stories", context: int = CONTEXT) -> Parts:
     """Return the parts of a bundle that goes on from ``told``'s first tokens with its others."""
     ids = [float(VOCABULARY[token]) for token in told]
     config = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -118,7 +122,7 @@ def lm_parts(told: list[str] = TOLD, *, chat: bool = True, name: str = "stories"
         files={
             "model.onnx": model_bytes(table(told)),
             "tokenizer.json": tokenizer_json().encode(),
-            "genai_config.json": json.dumps(genai_config()).encode(),
+            "genai_config.json": json.dumps(genai_config(context)).encode(),
             "tokenizer_config.json": json.dumps(config).encode(),
         },
         changes={
@@ -126,7 +130,7 @@ def lm_parts(told: list[str] = TOLD, *, chat: bool = True, name: str = "stories"
             "task": "text-generation",
             "pooling": None,
             "model": ModelInfo("model.onnx", ("input_ids", "attention_mask"), "logits", len(VOCABULARY)),
-            "tokenizer": TokenizerInfo("tokenizer.json", CONTEXT, 0),
+            "tokenizer": TokenizerInfo("tokenizer.json", context, 0),
             "golden": Golden((PROMPT,), (), (tuple(ids[2:]),), 1, 0),
         },
     )

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.runtime.lm import CONTEXT, PROMPT, REST, TOLD, VOCABULARY, lm_parts, model_bytes, story, table
+from tests.runtime.lm import CONTEXT, PROMPT, REST, ROUND, TOLD, VOCABULARY, lm_parts, model_bytes, story, table
 from toolkit.runtime import (
     BundleError,
     Completion,
@@ -34,8 +34,7 @@ def loaded(bundle):
 @pytest.fixture(scope="module")
 def endless(tmp_path_factory):
     """Goes round and round without an end, and cannot chat."""
-    parts = lm_parts([*story("a", "cat", "a"), *story("upon", "time", "upon")], chat=False)
-    return parts.write(tmp_path_factory.mktemp("lm") / "endless")
+    return lm_parts(ROUND, chat=False).write(tmp_path_factory.mktemp("lm") / "endless")
 
 
 def test_a_text_goes_on_to_its_own_end(loaded):

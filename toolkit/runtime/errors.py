@@ -31,5 +31,9 @@ class TextError(EdgequantError):
     """Text input cannot be read."""
 
 
+class ContextError(TextError):
+    """A prompt and what shall follow it have no room in a language model's context."""
+
+
 class EngineError(Exception):
     """onnxruntime's own message, from either engine; whoever runs a model says in an EdgequantError what failed."""

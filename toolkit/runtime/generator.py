@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from toolkit.runtime.errors import BundleError, TextError, UsageError
+from toolkit.runtime.errors import BundleError, ContextError, TextError, UsageError
 from toolkit.runtime.generation import Bounds, Completion, Generation
 from toolkit.runtime.host import Host, as_host
 from toolkit.runtime.manifest import GENAI_CONFIG, Manifest, SessionInfo
@@ -100,7 +100,9 @@ class Generator:
             raise TextError("the prompt has no tokens", expected="a text")
         if room < (wanted or 1):
             got = f"{len(prompt)} tokens" + (f" and {wanted} to come" if wanted else "")
-            raise TextError("the prompt is too long", got=got, expected=f"less than {self.context} in all, the context")
+            raise ContextError(
+                "the prompt is too long", got=got, expected=f"less than {self.context} in all, the context"
+            )
         bounds = Bounds(wanted or room, self._ends, sampling.stop)
         tokens = self._tokens(prompt, bounds.tokens, sampling)
         return Generation(prompt, tokens, self._decode, bounds)

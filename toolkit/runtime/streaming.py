@@ -21,7 +21,7 @@ class Pieces:
         """Return what is whole now; empty while a character's bytes are still to come."""
         self._ids.append(token)
         text = self._new()
-        if text.endswith(_UNFINISHED):
+        if not text or text.endswith(_UNFINISHED):
             return ""
         self._ids = self._ids[self._read :]
         self._read = len(self._ids)

@@ -21,7 +21,7 @@ def ready(alive: bool, draining: bool) -> int:
     application = Application([model], Limits(), Metrics(), None)
     application.draining = draining
     application.check(READY)
-    return asyncio.run(application.answer(READY, b"")).status
+    return asyncio.run(application.answer(READY, b"", asyncio.Event().wait)).status
 
 
 def test_ready_means_that_requests_are_answered():

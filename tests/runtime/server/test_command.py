@@ -2,6 +2,7 @@ import re
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -126,5 +127,6 @@ def test_health_of_nobody_and_of_something_else(capsys):
 
 
 def test_limits_leave_time_to_drain():
-    limits = Limits(timeout=5, read_timeout=2)
+    limits = Limits(timeout=5, generation_timeout=4, read_timeout=2)
     assert limits.drain_timeout == 11
+    assert replace(limits, generation_timeout=100).drain_timeout == 106

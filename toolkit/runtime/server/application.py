@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from toolkit.runtime.server import endpoints
+from toolkit.runtime.server import endpoints, generating
 from toolkit.runtime.server.endpoints import Route, Served
 from toolkit.runtime.server.errors import RequestError
+from toolkit.runtime.server.generating import TextRoute
 from toolkit.runtime.server.limits import Limits
 from toolkit.runtime.server.log import log
-from toolkit.runtime.server.messages import JSON, Head, Response
+from toolkit.runtime.server.messages import JSON, Gone, Head, Response, Stream
 from toolkit.runtime.server.metrics import CONTENT_TYPE, Metrics
 
 _MODELS = "/v1/models"
@@ -40,20 +41,20 @@ class Application:
         if name in _POST:
             _check_type(head)
 
-    async def answer(self, head: Head, body: bytes) -> Response:
-        """Return the answer of a checked request; RequestError where it is none."""
+    async def answer(self, head: Head, body: bytes, gone: Gone) -> Response | Stream:
+        """Return the answer of a checked request; RequestError where it is none, ConnectionError for a client gone."""
         try:
             name = _route_name(head.path)
             if name in _POST:
-                return await _POST[name].answer(self.models, body, self.limits)
+                return await _POST[name].answer(self.models, body, self.limits, gone)
             return self._get(name, head.path)
-        except RequestError:
+        except (RequestError, ConnectionError):
             raise
         except Exception as error:  # noqa: BLE001 - the edge: a client is told no more than the request's id
             log("error", "failed", {"id": head.id, "error": f"{type(error).__name__}: {error}"})
             raise RequestError(500, f"the request failed; the server's log has it under {head.id}") from None
 
-    def sent(self, head: Head | None, response: Response, seconds: float) -> None:
+    def sent(self, head: Head | None, response: Response | Stream, seconds: float) -> None:
         """Count and log an answer."""
         route = _route_name(head.path) if head else "none"
         self.metrics.answered(route, response.status, seconds)
@@ -61,7 +62,7 @@ class Application:
             self.metrics.refused(_REFUSALS[response.status])
         if route in _OPEN and response.status == 200:
             return  # asked every few seconds, day and night
-        values = {"status": response.status, "ms": round(seconds * 1000, 2), "bytes": len(response.body)}
+        values = {"status": response.status, "ms": round(seconds * 1000, 2), "bytes": response.size}
         who = {"id": head.id, "method": head.method} if head else {}
         log("info", "request", {**who, "route": route, **values, "texts": response.texts, "tokens": response.tokens})
 
@@ -77,7 +78,7 @@ class Application:
     def _ready(self) -> Response:
         if self.draining:
             raise RequestError(503, "the server is about to stop")
-        dead = [model.name for model in self.models.values() if not model.batcher.alive]
+        dead = [model.name for model in self.models.values() if not model.worker.alive]
         if dead:
             raise RequestError(503, f"a model has stopped: {', '.join(dead)}")
         return Response(200, b'{"status": "ready"}')
@@ -95,12 +96,14 @@ class Application:
             raise error.with_header("WWW-Authenticate", "Bearer")
 
 
-_POST: Mapping[str, Route] = {
+_POST: Mapping[str, Route | TextRoute] = {
     "/v1/embeddings": endpoints.OPENAI,
     "/embed": endpoints.EMBED,
     "/classify": endpoints.CLASSIFY,
     "/rerank": endpoints.RERANK,
     "/tokens": endpoints.TOKENS,
+    "/v1/completions": generating.COMPLETIONS,
+    "/v1/chat/completions": generating.CHAT,
 }
 _GET = (_MODELS, "/health", "/ready", "/metrics")
 

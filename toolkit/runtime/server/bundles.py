@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import cast
 
 from toolkit.runtime import cpu
-from toolkit.runtime.bundle import Bundle, load_opened, open_bundle
+from toolkit.runtime.bundle import Bundle, Loaded, load_opened, open_bundle
 from toolkit.runtime.classifier import Classifier
 from toolkit.runtime.embedder import Embedder
 from toolkit.runtime.errors import BundleError, UsageError
-from toolkit.runtime.generator import Generator
 from toolkit.runtime.host import Host
 from toolkit.runtime.manifest import FILE_NAME, Manifest
 from toolkit.runtime.reranker import Reranker
@@ -26,8 +25,6 @@ from toolkit.runtime.windows import Windows
 
 WINDOWS = Windows()
 """How long texts are read where a request asks for it."""
-
-Loaded = Embedder | Classifier | Reranker | TokenClassifier
 
 
 @dataclass(frozen=True)
@@ -77,17 +74,15 @@ def check(bundle: Bundle, public_key: bytes | None) -> None:
             raise BundleError(what, where=bundle.folder / found.name, got=found.detail, hint=hint)
 
 
-def load_engine(bundle: Bundle, host: Host, limits: Limits) -> Engine:
+def load_limited(bundle: Bundle, host: Host, limits: Limits) -> Loaded:
     """Load a bundle whose runs are kept as small as the limits say."""
     manifest = bundle.manifest
     session = replace(manifest.session, max_batch_tokens=min(manifest.session.max_batch_tokens, limits.batch_tokens))
-    loaded = load_opened(replace(bundle, manifest=replace(manifest, session=session)), host)
-    if isinstance(loaded, Generator):
-        raise UsageError("bundles for text generation are not served", where=bundle.folder)
-    return _engine(manifest.name, loaded)
+    return load_opened(replace(bundle, manifest=replace(manifest, session=session)), host)
 
 
-def _engine(name: str, loaded: Loaded) -> Engine:
+def engine(name: str, loaded: Embedder | Classifier | Reranker | TokenClassifier) -> Engine:
+    """Return what a Batcher runs of a model."""
     count = loaded.model.count_tokens
     in_windows = partial(count, windows=WINDOWS)
     if isinstance(loaded, Embedder):

@@ -25,9 +25,11 @@ _COUNTS = {
     "max_tokens": "tokens in one request",
     "max_body": "bytes in one request",
     "max_connections": "open connections; 503 beyond",
+    "max_generations": "texts of one model generated at the same time, in turns",
 }
 _SECONDS = {
     "timeout": "seconds from a whole request to its answer",
+    "generation_timeout": "seconds from a whole request to the end of the text that is generated",
     "read_timeout": "seconds for a request's head, for its body, and for taking in an answer",
     "idle_timeout": "seconds that an idle connection is kept",
 }

@@ -12,7 +12,7 @@ import h11
 
 from toolkit.runtime.server.errors import RequestError
 from toolkit.runtime.server.limits import MAX_HEAD, Limits
-from toolkit.runtime.server.messages import Head, Response
+from toolkit.runtime.server.messages import EVENTS, Gone, Head, Response, Stream
 
 _CHUNK = 64 << 10
 _LINGER = 2.0  # seconds in which a client that is still sending can find out that it was refused
@@ -29,11 +29,11 @@ class Application(Protocol):
         """Raise the RequestError of a request that is refused before its body is read."""
         ...
 
-    async def answer(self, head: Head, body: bytes) -> Response:
-        """Return the answer; whatever goes wrong is one too."""
+    async def answer(self, head: Head, body: bytes, gone: Gone) -> Response | Stream:
+        """Return the answer; whatever goes wrong is one too. ConnectionError where the client has gone before."""
         ...
 
-    def sent(self, head: Head | None, response: Response, seconds: float) -> None:
+    def sent(self, head: Head | None, response: Response | Stream, seconds: float) -> None:
         """Hear of an answer; no head where none could be read."""
         ...
 
@@ -94,13 +94,14 @@ class Connection:
     async def _exchange(self) -> bool:
         """Answer one request; False when the connection is to be closed."""
         head, started = None, time.monotonic()
+        response: Response | Stream
         try:
             head = await self._head()
             if head is None:
                 return False
             started = time.monotonic()
             self.application.check(head)
-            response = await self.application.answer(head, await self._body(head))
+            response = await self.application.answer(head, await self._body(head), self._gone)
         except RequestError as error:
             response = error.response()
         except h11.RemoteProtocolError as error:
@@ -108,7 +109,10 @@ class Connection:
         finally:
             self.bodies.held -= self._held
             self._held = 0
-        await self._send(head, response)
+        if isinstance(response, Stream):
+            await self._send_events(head, response)
+        else:
+            await self._send(head, response)
         self.application.sent(head, response, time.monotonic() - started)
         if self.http.their_state in (h11.SEND_BODY, h11.ERROR):
             await self._linger()
@@ -160,20 +164,45 @@ class Connection:
             raise RequestError(413, f"the body is too large: at most {self.limits.max_body} bytes are taken")
 
     async def _send(self, head: Head | None, response: Response) -> None:
-        headers = [
+        headers = [("Content-Type", response.content_type), ("Content-Length", str(response.size)), *response.headers]
+        body = [] if head and head.method == "HEAD" else [h11.Data(data=response.body)]
+        await self._write_soon(self._start(head, response.status, headers), *body, h11.EndOfMessage())
+
+    async def _send_events(self, head: Head | None, stream: Stream) -> None:
+        """Send each event as soon as it is there; h11 frames a body of unknown length."""
+        headers = [("Content-Type", EVENTS), ("Cache-Control", "no-store")]
+        try:
+            await self._write_soon(self._start(head, stream.status, headers))
+            async for event in stream.events:
+                stream.size += len(event)
+                await self._write_soon(h11.Data(data=event))
+            await self._write_soon(h11.EndOfMessage())
+        finally:
+            await stream.close()
+
+    def _start(self, head: Head | None, status: int, headers: list[tuple[str, str]]) -> h11.Response:
+        common = [
             ("Date", time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())),
-            ("Content-Type", response.content_type),
-            ("Content-Length", str(len(response.body))),
             ("X-Request-ID", head.id if head else _new_id()),
-            *response.headers,
         ]
         if self.application.draining or self.http.their_state is not h11.DONE:
-            headers.append(("Connection", "close"))
-        reason = HTTPStatus(response.status).phrase.encode()
-        events = [h11.Response(status_code=response.status, headers=headers, reason=reason)]
-        body = [] if head and head.method == "HEAD" else [h11.Data(data=response.body)]
+            common.append(("Connection", "close"))
+        reason = HTTPStatus(status).phrase.encode()
+        return h11.Response(status_code=status, headers=[*common, *headers], reason=reason)
+
+    async def _gone(self) -> None:
+        """Wait until the client has closed its side; the start of a next request, sent before its time, is kept."""
+        with suppress(OSError):
+            while len(self.http.trailing_data[0]) <= MAX_HEAD:
+                data = await self.reader.read(_CHUNK)
+                if not data:
+                    return
+                self.http.receive_data(data)
+            await asyncio.Event().wait()  # it sends and sends: it is there
+
+    async def _write_soon(self, *events: h11.Event) -> None:
         async with asyncio.timeout(self.limits.read_timeout):
-            await self._write(*events, *body, h11.EndOfMessage())
+            await self._write(*events)
 
     async def _write(self, *events: h11.Event) -> None:
         self.writer.write(b"".join(self.http.send(event) or b"" for event in events))

@@ -12,20 +12,21 @@ from toolkit.runtime.classifier import Prediction
 from toolkit.runtime.manifest import Manifest, Task
 from toolkit.runtime.maths import falling
 from toolkit.runtime.server.batching import Answer, Batcher
+from toolkit.runtime.server.decoding import Decoder
 from toolkit.runtime.server.errors import RequestError
-from toolkit.runtime.server.fields import Fields
+from toolkit.runtime.server.fields import Fields, read_fields
 from toolkit.runtime.server.limits import Limits
-from toolkit.runtime.server.messages import Response
+from toolkit.runtime.server.messages import Gone, Response
 from toolkit.runtime.token_classifier import Entity
 from toolkit.runtime.tokenization import Text
 
 
 @dataclass(frozen=True)
 class Served:
-    """A model that answers."""
+    """A model that answers: by a Decoder where it generates text, else by a Batcher."""
 
     manifest: Manifest
-    batcher: Batcher
+    worker: Batcher | Decoder
 
     @property
     def name(self) -> str:
@@ -57,13 +58,14 @@ class Route:
     write: Callable[[Asked, Answer], Response]
     check: Callable[[Fields, Served], None]
 
-    async def answer(self, models: Mapping[str, Served], body: bytes, limits: Limits) -> Response:
+    async def answer(self, models: Mapping[str, Served], body: bytes, limits: Limits, _gone: Gone) -> Response:
         """Read, run and write."""
-        fields = Fields(body, self.known)
-        model = _model(models, fields.text("model"), self.task)
+        fields = read_fields(body, self.known)
+        model = choose_model(models, fields.text("model"), self.task)
         self.check(fields, model)
         asked = Asked(fields, model, self.texts(fields, limits))
-        return self.write(asked, await model.batcher.submit(asked.texts, windows=fields.flag("windows")))
+        batcher = cast(Batcher, model.worker)
+        return self.write(asked, await batcher.submit(asked.texts, windows=fields.flag("windows")))
 
 
 def models(every: Mapping[str, Served], path: str) -> Response:
@@ -83,10 +85,12 @@ def _told(model: Served) -> dict[str, object]:
     told |= {"task": manifest.task, "target": manifest.target.name, "max_length": manifest.tokenizer.max_length}
     if manifest.task == "embedding":
         told["dimension"] = manifest.model.dimension
+    if isinstance(model.worker, Decoder):
+        told["chat"] = model.worker.chats
     return told | ({"labels": manifest.labels} if manifest.labels else {})
 
 
-def _model(every: Mapping[str, Served], name: str | None, task: Task) -> Served:
+def choose_model(every: Mapping[str, Served], name: str | None, task: Task) -> Served:
     """Return the model that is named, or the only one of the task."""
     if name is not None:
         found = every.get(name)

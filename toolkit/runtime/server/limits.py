@@ -23,8 +23,12 @@ class Limits:
     """Bytes in one request's body."""
     max_connections: int = 256
     """Open connections; 503 beyond."""
+    max_generations: int = 4
+    """Texts of one model that are generated at the same time, in turns: each holds its context in memory."""
     timeout: float = 30.0
     """Seconds from a whole request to its answer."""
+    generation_timeout: float = 300.0
+    """Seconds from a whole request to the end of the text that is generated for it."""
     read_timeout: float = 10.0
     """Seconds for a request's head, again for its body, and for a client to take in an answer."""
     idle_timeout: float = 60.0
@@ -38,7 +42,7 @@ class Limits:
     @property
     def drain_timeout(self) -> float:
         """Seconds within which all that was accepted is answered, or was refused."""
-        return self.timeout + 3 * self.read_timeout
+        return max(self.timeout, self.generation_timeout) + 3 * self.read_timeout
 
 
 MAX_HEAD = 16 << 10

@@ -51,6 +51,7 @@ class Metrics:
         self.seconds: dict[Labels, Histogram] = {}
         self.batches: dict[Labels, Histogram] = {}
         self.tokens: dict[Labels, int] = {}
+        self.generated: dict[Labels, int] = {}
         self.queues: dict[Labels, Callable[[], int]] = {}
         self.models: dict[Labels, int] = {}
         self.connections = 0
@@ -60,8 +61,11 @@ class Metrics:
         labels = (("model", name),)
         self.models[(*labels, ("task", task), ("target", target))] = 1
         self.queues[labels] = queue
-        self.batches[labels] = Histogram(_TEXTS)
         self.tokens[labels] = 0
+        if task == "text-generation":
+            self.generated[labels] = 0
+        else:
+            self.batches[labels] = Histogram(_TEXTS)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count one answer, its time from the whole head to the last byte sent."""
@@ -79,6 +83,12 @@ class Metrics:
         self.batches[labels].add(texts)
         self.tokens[labels] += tokens
 
+    def wrote(self, model: str, prompt: int, text: int) -> None:
+        """Count the tokens of one text that was generated."""
+        labels = (("model", model),)
+        self.tokens[labels] += prompt + text
+        self.generated[labels] += text
+
     def page(self) -> bytes:
         """Return all of it as Prometheus reads it."""
         return ("\n".join(self._lines()) + "\n").encode()
@@ -91,6 +101,7 @@ class Metrics:
         yield from _family("queue_requests", "gauge", "Requests that run or wait.", depths)
         yield from _histograms("batch_texts", "Texts run together.", self.batches)
         yield from _family("tokens_total", "counter", "Tokens run.", self.tokens)
+        yield from _family("generated_tokens_total", "counter", "Tokens of texts that were generated.", self.generated)
         yield from _family("models", "gauge", "Models that are served.", self.models)
         yield from _family("connections", "gauge", "Open connections.", {(): self.connections})
         memory = {(("kind", kind),): size for kind, size in memory_bytes().items()}

@@ -10,11 +10,14 @@ from pathlib import Path
 from time import monotonic
 from typing import cast
 
+from toolkit.runtime.bundle import Bundle
+from toolkit.runtime.generator import Generator
 from toolkit.runtime.host import Host
 from toolkit.runtime.server import bundles
 from toolkit.runtime.server.application import Application
 from toolkit.runtime.server.batching import Batcher
 from toolkit.runtime.server.connection import Bodies, Connection
+from toolkit.runtime.server.decoding import Decoder
 from toolkit.runtime.server.endpoints import Served
 from toolkit.runtime.server.errors import RequestError
 from toolkit.runtime.server.limits import Limits
@@ -80,11 +83,16 @@ class _Server:
             bundles.check(bundle, self.settings.public_key)
         served = []
         for bundle in chosen:
-            engine, manifest = bundles.load_engine(bundle, self.settings.host, self.limits), bundle.manifest
-            batcher = Batcher(engine, self.limits, partial(self.metrics.ran, manifest.name))
-            self.metrics.add_model(manifest.name, manifest.task, manifest.target.name, partial(_depth, batcher))
-            served.append(Served(manifest, batcher))
+            manifest, worker = bundle.manifest, self._worker(bundle)
+            self.metrics.add_model(manifest.name, manifest.task, manifest.target.name, partial(_depth, worker))
+            served.append(Served(manifest, worker))
         return served
+
+    def _worker(self, bundle: Bundle) -> Batcher | Decoder:
+        name, loaded = bundle.manifest.name, bundles.load_limited(bundle, self.settings.host, self.limits)
+        if isinstance(loaded, Generator):
+            return Decoder(name, loaded, self.limits, partial(self.metrics.wrote, name))
+        return Batcher(bundles.engine(name, loaded), self.limits, partial(self.metrics.ran, name))
 
     async def _listen(self) -> asyncio.Server:
         settings = self.settings
@@ -128,7 +136,7 @@ class _Server:
         if left:
             _, left = await asyncio.wait(left, timeout=self.limits.drain_timeout)
         for model in self.application.models.values():
-            model.batcher.close()
+            model.worker.close()
         if self.settings.unix is not None:
             self.settings.unix.unlink(missing_ok=True)
         log("warning" if left else "info", "stopped", {"unanswered": len(left)})
@@ -148,8 +156,8 @@ def _is_open(settings: Settings) -> bool:
     return settings.token is None and settings.unix is None and not loopback
 
 
-def _depth(batcher: Batcher) -> int:
-    return batcher.depth
+def _depth(worker: Batcher | Decoder) -> int:
+    return worker.depth
 
 
 def _shown(listener: asyncio.Server) -> str:
