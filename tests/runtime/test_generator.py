@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from tests.runtime.lm import CONTEXT, PROMPT, REST, ROUND, TOLD, VOCABULARY, lm_parts, model_bytes, story, table
@@ -251,3 +252,10 @@ def test_generate_refuses_in_words(bundle, capsys):
     with pytest.raises(SystemExit):
         main(["generate", str(bundle), "a", "--temperature", "hot"])
     assert "'hot' is not a number" in capsys.readouterr().err
+
+
+def test_logits_are_those_after_each_token(loaded):
+    ids = loaded.encode(PROMPT)
+    found = loaded.logits(ids)
+    assert found.shape == (len(ids), len(VOCABULARY))
+    assert np.array_equal(found, table()[ids])

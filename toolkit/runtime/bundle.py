@@ -68,7 +68,8 @@ def load_model(bundle: Bundle, chosen: Host | int | None = None) -> TextModel:
 
 def load_generator(bundle: Bundle, chosen: Host | int | None = None) -> Generator:
     """Load a bundle for text generation, after the same look."""
-    return Generator(bundle.folder, _tokenizer_text(bundle), bundle.manifest, chosen)
+    infos = bundle.manifest
+    return Generator(bundle.folder, _tokenizer_text(bundle), infos.model, infos.tokenizer, infos.session, chosen)
 
 
 def load(

@@ -10,10 +10,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from toolkit.runtime.arrays import FloatArray
 from toolkit.runtime.errors import BundleError, ContextError, TextError, UsageError
 from toolkit.runtime.generation import Bounds, Completion, Generation
 from toolkit.runtime.host import Host, as_host
-from toolkit.runtime.manifest import GENAI_CONFIG, Manifest, SessionInfo
+from toolkit.runtime.manifest import GENAI_CONFIG, ModelInfo, SessionInfo, TokenizerInfo
 from toolkit.runtime.sampling import Sampling
 from toolkit.runtime.strict import parse
 from toolkit.runtime.tokenization import read_tokenizer
@@ -41,17 +42,25 @@ class Generator:
     cannot be loaded, UsageError without the package onnxruntime-genai.
     """
 
-    def __init__(self, folder: Path, tokenizer_json: str, manifest: Manifest, host: Host | int | None = None) -> None:
-        self.context = manifest.tokenizer.max_length
+    def __init__(
+        self,
+        folder: Path,
+        tokenizer_json: str,
+        model_info: ModelInfo,
+        tokenizer_info: TokenizerInfo,
+        session_info: SessionInfo,
+        host: Host | int | None = None,
+    ) -> None:
+        self.context = tokenizer_info.max_length
         """Tokens of a prompt and what follows it, together."""
         self.folder = folder
-        self._vocabulary = manifest.model.dimension
-        self._tokenizer: Tokenizer = read_tokenizer(tokenizer_json, manifest.tokenizer)
+        self._vocabulary = model_info.dimension
+        self._tokenizer: Tokenizer = read_tokenizer(tokenizer_json, tokenizer_info)
         self._ends = _end_tokens(folder / GENAI_CONFIG)
         self._genai = _genai()
         with _in_words("onnxruntime-genai cannot load the model", folder):
             config = self._genai.Config(str(folder))
-            config.overlay(json.dumps(_session_options(manifest.session, as_host(host).thread_count())))
+            config.overlay(json.dumps(_session_options(session_info, as_host(host).thread_count())))
             self._model = self._genai.Model(config)
 
     def generate(self, prompt: str, sampling: Sampling = GREEDY) -> Completion:
@@ -117,6 +126,13 @@ class Generator:
                 break
         return found
 
+    def logits(self, tokens: Sequence[int]) -> FloatArray:
+        """Return what the model thinks of the token after each of ``tokens``: float32 ``[len(tokens), vocabulary]``."""
+        with _in_words("the model failed", self.folder):
+            loop = self._loop(tokens, 1, GREEDY)
+            found: FloatArray = loop.get_output("logits")[0].copy()
+        return found
+
     @cached_property
     def _template(self) -> Any:  # noqa: ANN401 - onnxruntime-genai has no types
         with _in_words("onnxruntime-genai cannot read the chat template", self.folder):
@@ -134,15 +150,20 @@ class Generator:
     def _tokens(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
         """Yield the next tokens, ``count`` of them; BundleError if the model fails."""
         with _in_words("the model failed", self.folder):
-            options = self._genai.GeneratorParams(self._model)
-            options.set_search_options(max_length=len(prompt) + count, **sampling.options(self._vocabulary))
-            loop = self._genai.Generator(self._model, options)
-            loop.append_tokens(list(prompt))
+            loop = self._loop(prompt, count, sampling)
         for _ in range(count):
             with _in_words("the model failed", self.folder):
                 loop.generate_next_token()
                 token = int(loop.get_next_tokens()[0])
             yield token
+
+    def _loop(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Any:  # noqa: ANN401 - no types
+        """Return the decode loop after a prompt, with room for so many more tokens."""
+        options = self._genai.GeneratorParams(self._model)
+        options.set_search_options(max_length=len(prompt) + count, **sampling.options(self._vocabulary))
+        loop = self._genai.Generator(self._model, options)
+        loop.append_tokens(list(prompt))
+        return loop
 
 
 def _genai() -> ModuleType:
