@@ -5,7 +5,8 @@ from onnx import helper, numpy_helper
 
 from tests.graphs import graph, integers, node, run
 from toolkit.errors import NumericsError
-from toolkit.lower.linear import Linear, constant, find_linears
+from toolkit.lower.constants import constant
+from toolkit.lower.linear import Linear, find_linears
 
 W = integers(1, 4, 3)
 B = integers(2, 3)

@@ -6,6 +6,7 @@ from typing import Any
 
 from toolkit import decisions
 from toolkit.cli import terminal
+from toolkit.lower.left_out import TWO_ACTIVATIONS
 from toolkit.runtime.bundle import open_bundle
 
 
@@ -65,6 +66,11 @@ def _sentences(found: dict[str, Any]) -> list[str]:
         lines.append(f"{len(names)} x {reason}")
         if reason.startswith("float"):
             lines += [f"    {name}" for name in names]
-    if found["float"]:
-        lines.append(f"{len(found['float'])} x float: MatMul of two activations (attention), not a linear layer")
+    reasons: dict[str, list[str]] = {}
+    for item in found["float"]:
+        name, _, reason = item.rpartition(": ")
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        lines.append(f"{len(names)} x float: {reason}")
+        lines += [f"    {name}" for name in names if reason != TWO_ACTIVATIONS]
     return lines

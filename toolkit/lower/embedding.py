@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from toolkit.lower.linear import Float, constant, require_finite
+from toolkit.lower.constants import constant
+from toolkit.lower.linear import Float, require_finite
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from toolkit.errors import NumericsError
+from toolkit.lower.constants import constant
 
 Float = npt.NDArray[np.float32]
 
@@ -21,12 +22,6 @@ class Linear:
     weight: Float  # [K, N]
     bias: Float | None  # [N]
     nodes: tuple[str, ...]  # that compute it, in order
-
-
-def constant(value: ir.Value | None) -> npt.NDArray[np.generic] | None:
-    """Return what an initializer or a Constant node holds, or None for anything that is computed."""
-    tensor = None if value is None or value.is_graph_input() else ir.convenience.get_const_tensor(value)
-    return None if tensor is None else tensor.numpy()
 
 
 def require_finite(array: npt.NDArray[np.generic], name: str) -> None:

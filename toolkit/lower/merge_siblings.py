@@ -6,6 +6,7 @@ from collections import defaultdict
 import numpy as np
 import onnx_ir as ir
 
+from toolkit.lower.constants import initializer
 from toolkit.lower.linear import Linear, find_linears
 
 
@@ -44,9 +45,9 @@ def _merge(graph: ir.Graph, nodes: dict[str, ir.Node], family: list[Linear]) -> 
     ]
     old = [nodes[node] for linear in family for node in linear.nodes]
     tape = ir.tape.Tape()
-    weight = _initializer(graph, f"{name}.weight", np.concatenate([linear.weight for linear in family], 1))
-    bias = _initializer(graph, f"{name}.bias", np.concatenate(biases))
-    sizes = _initializer(graph, f"{name}.sizes", np.array(widths, np.int64))
+    weight = initializer(graph, f"{name}.weight", np.concatenate([linear.weight for linear in family], 1))
+    bias = initializer(graph, f"{name}.bias", np.concatenate(biases))
+    sizes = initializer(graph, f"{name}.sizes", np.array(widths, np.int64))
     product = tape.op("MatMul", [old[0].inputs[0], weight], name=name)
     product.name = f"{name}.product"
     total = tape.op("Add", [product, bias], name=f"{name}.add")
@@ -60,12 +61,6 @@ def _merge(graph: ir.Graph, nodes: dict[str, ir.Node], family: list[Linear]) -> 
         output.name, part.name = f"{linear.output}.unmerged", linear.output
     graph.insert_before(min(old, key=graph.index), tape.nodes)
     graph.remove(old, safe=True)
-
-
-def _initializer(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
-    value = ir.val(name, const_value=ir.tensor(array, name=name))
-    graph.register_initializer(value)
-    return value
 
 
 def merged_name(names: list[str]) -> str:

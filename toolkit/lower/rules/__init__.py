@@ -1,0 +1,1 @@
+"""Rewrite rules of lowering, one form of graph a file: what it looks like, and when it is left alone."""
