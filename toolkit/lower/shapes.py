@@ -45,13 +45,19 @@ def _infer(proto: onnx.ModelProto) -> dict[str, tuple[int, Dims | None]]:
     """Return type and shape of every inner value that they were found of."""
     _spell_out_shape_ranges(proto.graph)
     logging.getLogger("onnxruntime.tools.symbolic_shape_infer").setLevel(logging.CRITICAL)
+    tool, complete = SymbolicShapeInference(_INT_MAX, auto_merge=True, guess_output_rank=False, verbose=0), False
     try:
-        inferred = SymbolicShapeInference.infer_shapes(proto, _INT_MAX, auto_merge=True)
-    except Exception:  # noqa: BLE001 - the tool raises that class itself, for whatever it has no rule for
+        # What its infer_shapes() does, which leaves a file in the working folder where it does not know an operator.
+        tool._preprocess(proto)  # noqa: SLF001
+        while tool.run_:
+            complete = tool._infer_impl()  # noqa: SLF001
+    except Exception:  # noqa: BLE001 - it raises that class itself, and asserts, for whatever it has no rule for
+        return {}
+    if not complete:
         return {}
     return {
         info.name: (info.type.tensor_type.elem_type, _dims_of(info.type.tensor_type))
-        for info in inferred.graph.value_info
+        for info in tool.out_mp_.graph.value_info
         if info.type.HasField("tensor_type")
     }
 
