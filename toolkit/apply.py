@@ -22,6 +22,13 @@ def apply(lowered: Lowered, plan: QuantPlan) -> ir.Model:
     model = lowered.model.clone()
     _Applier(model.graph).run(plan)
     model.opset_imports[MICROSOFT] = 1
+    tidy(model)
+    model.producer_name, model.producer_version = "edgequant", None
+    return model
+
+
+def tidy(model: ir.Model) -> None:
+    """Bring a rewritten graph in order, without what no kernel needs."""
     for rewrite in (
         common.RemoveUnusedNodesPass(),
         common.TopologicalSortPass(),
@@ -29,8 +36,6 @@ def apply(lowered: Lowered, plan: QuantPlan) -> ir.Model:
     ):
         rewrite(model)
     _forget_shapes(model.graph)
-    model.producer_name, model.producer_version = "edgequant", None
-    return model
 
 
 def _forget_shapes(graph: ir.Graph) -> None:

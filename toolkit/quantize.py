@@ -23,6 +23,7 @@ from toolkit.samples import Samples, check_disjoint
 from toolkit.sources.source import Source
 from toolkit.subjects import source_subject
 from toolkit.targets import Decision, Recipe
+from toolkit.tuning.rewrite import with_forms
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _plan(job: Job, track: Track) -> tuple[QuantPlan, ir.Model]:
     lowered = lower(job.source.model)
     ranges = observe(lowered, equal_length_feeds(texts, inputs), track)
     decided = plan(lowered, ranges, job.recipe.quantization, track)
-    return decided, apply(lowered, decided)
+    return decided, with_forms(apply(lowered, decided), job.recipe.forms)
 
 
 def _calibration_texts(job: Job) -> list[Text]:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from toolkit.errors import RecipeError, UsageError
+from toolkit.forms import Forms, Tuning
 from toolkit.paths import data_folder
 from toolkit.runtime.cpu import missing
 from toolkit.runtime.manifest import SessionInfo, Task
@@ -219,6 +220,8 @@ class Recipe(StrictModel):
     description: str
     cpu: Cpu
     quantization: Quantization
+    forms: Forms
+    tuning: Tuning
     gate: Gate
     runtime: Runtime
     image: Image
