@@ -59,6 +59,21 @@ def test_telemetry_is_off_before_the_import_unless_the_user_says_so():
     assert python(code, ORT_DISABLE_TELEMETRY="0", TOKENIZERS_PARALLELISM="true") == "0 true"
 
 
+TOY = """import toolkit
+from onnx import helper as h
+import onnxruntime as ort
+value = lambda name: h.make_tensor_value_info(name, 1, [1])
+graph = h.make_graph([h.make_node("Relu", ["x"], ["y"])], "g", [value("x")], [value("y")])
+model = h.make_model(graph, opset_imports=[h.make_opsetid("", 17)], ir_version=9)
+ort.InferenceSession(model.SerializeToString())
+"""
+
+
+def test_telemetry_leaves_nothing_in_the_home_folder(tmp_path):
+    python(TOY, HOME=str(tmp_path))  # where it is on, onnxruntime makes .cache/Microsoft there
+    assert not list(tmp_path.rglob("*"))
+
+
 def test_every_exported_name_is_there():
     code = "import toolkit.runtime as r; print(all(callable(getattr(r, name)) for name in r.__all__))"
     assert python(code) == "True"

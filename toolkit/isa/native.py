@@ -51,5 +51,5 @@ def python_here(*first: Path) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return this interpreter and an environment in which it finds what it finds now, after the folders ``first``."""
     root = Path(toolkit.__file__).parent.parent
     path = dict.fromkeys([*map(str, first), str(root), *filter(None, sys.path)])
-    env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ":".join(path)}
-    return (sys.executable,), env
+    env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "ORT_DISABLE_TELEMETRY": "1"}
+    return (sys.executable,), env | {"PYTHONPATH": ":".join(path)}

@@ -3,13 +3,8 @@
 The names load on first use, so that ``toolkit.runtime.errors`` and ``--help`` cost no import of onnxruntime.
 """
 
-import os
 from importlib import import_module
 from typing import TYPE_CHECKING
-
-# Read when the libraries load: no telemetry from the device, no threads beside the session's own.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 if TYPE_CHECKING:
     from toolkit.runtime.bundle import load
