@@ -28,6 +28,7 @@ from toolkit.sources.source import Source
 from toolkit.targets import Recipe, recipe_digest
 from toolkit.trust.provenance import PROVENANCE, Build, statement
 from toolkit.trust.sbom import SBOM, Component, pypi, sbom
+from toolkit.tuning.measurement import Measurement, described
 
 MODEL, TOKENIZER = "model.onnx", "tokenizer.json"
 RUNTIME = ("numpy", "onnxruntime", "tokenizers")
@@ -47,6 +48,7 @@ class Content:
     info: ModelInfo
     golden: Golden
     report: GateReport
+    measurement: Measurement | None = None  # None: the forms are the recipe's
 
 
 def write_bundle(out: Path, content: Content, *, replace: bool) -> None:
@@ -54,7 +56,7 @@ def write_bundle(out: Path, content: Content, *, replace: bool) -> None:
     files = {
         MODEL: content.model,
         TOKENIZER: content.source.tokenizer_json.encode(),
-        decisions.FILE_NAME: decisions.to_json(decisions.decisions(content.plan)),
+        decisions.FILE_NAME: decisions.to_json(decided(content)),
     }
     files |= _about(content, {name: file_info(data).sha256 for name, data in files.items()})
     infos = {name: file_info(data) for name, data in files.items()}
@@ -64,6 +66,11 @@ def write_bundle(out: Path, content: Content, *, replace: bool) -> None:
         manifest = _manifest(content, infos).to_json()
         (folder / CHECKSUM).write_bytes(checksum_line(manifest))
         (folder / FILE_NAME).write_bytes(manifest)
+
+
+def decided(content: Content) -> dict[str, object]:
+    """Return every decision: of each tensor, and of the graph's forms."""
+    return decisions.decisions(content.plan) | described(content.recipe.forms, content.measurement)
 
 
 def tokenizer_info(source: Source) -> TokenizerInfo:

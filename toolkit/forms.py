@@ -1,11 +1,9 @@
 """Equal forms of a computation: what a recipe chooses between, and how a measurement is to choose."""
 
-from dataclasses import replace
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from toolkit.runtime.manifest import SessionInfo
 from toolkit.strict import StrictModel
 
 
@@ -23,14 +21,6 @@ class Forms(StrictModel):
     """Add and LayerNormalization, or SkipLayerNormalization."""
     gelu: Literal["erf", "biased", "tanh"]
     """Gelu, BiasGelu with the bias of the GEMM before it, or FastGelu."""
-    session: Literal["recipe", "extended", "fusing"]
-    """The session as [runtime] says, its optimization level extended, or no optimizer disabled."""
-
-    def settings(self, session: SessionInfo) -> SessionInfo:
-        """Return a recipe's session in the chosen form."""
-        if self.session == "extended":
-            return replace(session, graph_optimization="extended")
-        return replace(session, disabled_optimizers=()) if self.session == "fusing" else session
 
 
 APPROXIMATE = ("tanh",)

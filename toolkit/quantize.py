@@ -23,6 +23,7 @@ from toolkit.samples import Samples, check_disjoint
 from toolkit.sources.source import Source
 from toolkit.subjects import source_subject
 from toolkit.targets import Decision, Recipe
+from toolkit.tuning.measurement import Measurement
 from toolkit.tuning.rewrite import with_forms
 
 
@@ -37,6 +38,7 @@ class Job:
     threads: int | None = None
     decision: Decision | None = None  # None: as the recipe says
     on: Proven | None = None  # where int8 is judged; None: on this CPU
+    measurement: Measurement | None = None  # that the recipe's forms come from; None: they are the recipe's own
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,18 @@ def quantize(job: Job, track: Track = silent) -> Quantized:
     trial = gate.Trial(job.evaluation, recipe.gate.limits(source.task), rules, job.threads, elsewhere)
     report = gate.compare(fp32, subject, trial, track)
     golden = golden_vectors(subject.loaded(job.threads), source.task)
-    content = Content(source, recipe, job.calibration, job.evaluation, decided[0], int8, fp32.info, golden, report)
+    content = Content(
+        source,
+        recipe,
+        job.calibration,
+        job.evaluation,
+        decided[0],
+        int8,
+        fp32.info,
+        golden,
+        report,
+        measurement=job.measurement,
+    )
     return Quantized(job, fp32.model, fp32.info, content)
 
 

@@ -29,7 +29,21 @@ def read_strict(path: Path, model: type[M]) -> M:
     Raises RecipeError at the first mistake: unreadable file, TOML syntax, unknown or missing key, wrong
     type, impossible value.
     """
-    data = _read_toml(path)
+    return _validated(path, model, _read_toml(path))
+
+
+def read_strict_json(path: Path, model: type[M]) -> M:
+    """Read a JSON file into ``model``; raises RecipeError as ``read_strict`` does."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError("cannot read a JSON file", where=path, got=error.strerror) from error
+    except ValueError as error:
+        raise RecipeError("not valid JSON", where=path, got=error) from error
+    return _validated(path, model, data)
+
+
+def _validated(path: Path, model: type[M], data: Any) -> M:  # noqa: ANN401 - what a file holds
     try:
         # By way of JSON, because only then strict pydantic takes an array for a tuple. TOML's dates, which
         # JSON lacks, become arrays: no field takes those, so that the error names their key.

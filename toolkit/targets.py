@@ -12,7 +12,7 @@ from toolkit.errors import RecipeError, UsageError
 from toolkit.forms import Forms, Tuning
 from toolkit.paths import data_folder
 from toolkit.runtime.cpu import missing
-from toolkit.runtime.manifest import SessionInfo, Task
+from toolkit.runtime.manifest import GraphOptimization, SessionInfo, Task
 from toolkit.strict import StrictModel, nearest, read_strict
 
 Precision = Literal["int8", "float"]
@@ -181,7 +181,7 @@ class LimitsFile(StrictModel):
 class Runtime(StrictModel):
     """How the device's session is set up."""
 
-    graph_optimization: Literal["disabled", "basic", "extended", "all"]
+    graph_optimization: GraphOptimization
     disabled_optimizers: tuple[str, ...]
     allow_spinning: bool
     memory_arena: bool

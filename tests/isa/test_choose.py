@@ -5,7 +5,7 @@ import pytest
 from tests.runtime.tiny import TEXTS, make_manifest, table
 from toolkit.errors import EdgequantError, UsageError
 from toolkit.isa import abilities, choose
-from toolkit.isa.choose import Reach, places, verify_of
+from toolkit.isa.choose import Reach, place_to_time_on, places, verify_of
 from toolkit.isa.native import NEEDS, native, why_not_native
 from toolkit.isa.place import Place
 from toolkit.runtime.manifest import TargetInfo
@@ -103,3 +103,15 @@ def test_older_bundles_are_known_by_their_target():
 
 def test_every_family_says_what_it_needs():
     assert list(NEEDS) == ["avx2", "vnni", "neon", "dotprod", "i8mm"]
+
+
+def test_kernels_are_timed_where_they_run_at_their_own_speed(machine):
+    machine("x86_64", ZEN4, mask=True)
+    assert place_to_time_on("vnni", REACH.cache).how == "native"
+    assert place_to_time_on("avx2", REACH.cache).how == "masked"
+    machine("x86_64", HASWELL)
+    assert place_to_time_on("avx2", REACH.cache).how == "native"
+    with pytest.raises(
+        EdgequantError, match=r"vnni cannot be timed here(.*\n)*.*native: this CPU lacks vnni; masked: only"
+    ):
+        place_to_time_on("vnni", REACH.cache)

@@ -20,7 +20,7 @@ from toolkit.sources import open_source
 from toolkit.targets import Quantization, Rule
 from toolkit.tuning.rewrite import with_forms
 
-PLAIN = Forms(attention="matmul", projection="merged", normalization="parts", gelu="erf", session="recipe")
+PLAIN = Forms(attention="matmul", projection="merged", normalization="parts", gelu="erf")
 INT8 = Rule(why="int8", select="linear", precision="int8", weight_range="pair", smoothing="search")
 EXACT = [
     {},

@@ -12,6 +12,7 @@ from pathlib import Path
 from toolkit.cli import terminal
 from toolkit.cli.reach import cache_folder
 from toolkit.isa.abilities import ONLY_AVX2, Ability, abilities, why_no_root, why_not_counted
+from toolkit.isa.native import cpu_name
 from toolkit.runtime import cpu
 from toolkit.targets import ISAS, load_recipe, recipe_files, target_for
 
@@ -66,7 +67,7 @@ def diagnose() -> Diagnosis:
     recipes = [load_recipe(name) for name in recipe_files()]
     here = [recipe for recipe in recipes if recipe.cpu.architecture == architecture]
     return Diagnosis(
-        cpu=_cpu_name(),
+        cpu=cpu_name(),
         architecture=architecture,
         features=tuple(name for name in TOLD if name in features),
         threads=cpu.available_threads(),
@@ -128,15 +129,6 @@ def _first_and_hint(reason: str) -> str:
     first, *rest = reason.splitlines()
     hints = [line.strip().removeprefix("hint: ") for line in rest if line.strip().startswith("hint: ")]
     return ", ".join([first, *hints])
-
-
-def _cpu_name() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return platform.processor() or "unknown CPU"
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.lower().startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _version(name: str) -> str:

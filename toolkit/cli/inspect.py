@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit import decisions
-from toolkit.cli import terminal
+from toolkit.cli import terminal, tune
 from toolkit.lower.left_out import TWO_ACTIVATIONS
 from toolkit.runtime.bundle import open_bundle
 
@@ -36,7 +36,7 @@ def run(args: Namespace) -> int:
     for item in found["embedding"]:
         tables.add_row(item["name"], _shape(item), item["precision"], _db(item))
     terminal.print_table(tables)
-    terminal.out().print("\n".join(["", *_sentences(found)]), soft_wrap=True, markup=False)
+    terminal.out().print("\n".join(["", *_sentences(found), *tune.facts(found)]), soft_wrap=True, markup=False)
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from toolkit import archive, bundle, ending, speed
 from toolkit import quantize as job
 from toolkit.atomic import refuse_existing
-from toolkit.cli import inputs, outputs, terminal
+from toolkit.cli import inputs, outputs, terminal, tune
 from toolkit.cli.reach import add_on, place_to_judge_on
 from toolkit.cli.verdict_tables import gate_table
 from toolkit.decisions import decisions
@@ -22,6 +22,7 @@ from toolkit.samples import Samples
 from toolkit.sets import DataSet, calibration_set
 from toolkit.sources import DEMO_NAME, Source, demo_model, open_source
 from toolkit.targets import Recipe, load_recipe, recipe_files
+from toolkit.tuning.measurement import described
 
 TRY: dict[Task, str] = {
     "embedding": "echo 'a sentence' | edgequant embed {}",
@@ -55,6 +56,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--no-speed", action="store_true", help="do not time fp32 against int8")
     parser.add_argument("--threads", type=positive, metavar="N", help="threads (default: all of this process)")
     add_on(parser)
+    tune.configure(parser)
     outputs.configure(parser)
     data = inputs.add_data(parser)
     data.add_argument("--calibration", metavar="SET", help="texts like those of the app (default: by task)")
@@ -78,7 +80,9 @@ def run(args: Namespace) -> int:
     _refuse_existing(args, out)
     calibration, evaluation = _samples(args, source)
     on = place_to_judge_on(args.on, recipe.verify, args.qemu)
-    work = job.Job(source, recipe, calibration, evaluation, args.threads, args.decision, on)
+    measured = tune.measurement(args, recipe, source)
+    recipe = recipe if measured is None else measured.recipe(recipe)
+    work = job.Job(source, recipe, calibration, evaluation, args.threads, args.decision, on, measurement=measured)
     made = job.quantize(work, terminal.track)
     speeds = () if args.no_speed else _time(made)
     if outputs.wanted(args):
@@ -144,7 +148,8 @@ def _report(
     report = made.report
     if args.json:
         written = {name: None if path is None else str(path) for name, path in (("out", folder), ("archive", archived))}
-        terminal.print_json({**written, "gate": report.as_dict(), "speed": [vars(item) for item in speeds]})
+        found = described(made.content.recipe.forms, made.content.measurement)
+        terminal.print_json({**written, "gate": report.as_dict(), "speed": [vars(item) for item in speeds], **found})
         return
     terminal.print_table(gate_table(report, f"{made.job.source.name} for {made.job.recipe.name}"))
     lines = ["", *_facts(made, speeds)]
@@ -160,6 +165,7 @@ def _facts(made: job.Quantized, speeds: tuple[speed.Speed, ...]) -> list[str]:
     lines = [
         f"size      {len(made.fp32) / 1e6:.1f} MB → {len(content.model) / 1e6:.1f} MB",
         f"layers    {int8} of {len(layers)} linear layers in int8 (edgequant inspect tells why)",
+        *tune.facts(described(content.recipe.forms, content.measurement)),
     ]
     if ratios:
         lines.append(f"speed-up  {ratios} (batch x tokens; CPU time of one thread, on this CPU)")

@@ -39,6 +39,15 @@ def places(names: Iterable[str], target: Verify, reach: Reach) -> tuple[Place, .
     return tuple(found.values())
 
 
+def place_to_time_on(isa: Isa, cache: Path) -> Place:
+    """Return where the kernels of a family run at their own speed; EdgequantError where they do not here."""
+    no_native, no_mask = why_not_native(isa, cpu.architecture(), cpu.features()), why_masking_is_closed(isa)
+    if no_native and no_mask:
+        got = f"native: {no_native}; masked: {no_mask}"
+        raise EdgequantError(f"the kernels of {isa} cannot be timed here", got=got)
+    return masked(cache) if no_native else native(isa)
+
+
 def verify_of(manifest: Manifest) -> Verify:
     """Return what a bundle's recipe says of verification: from the bundle, or for older ones from its target."""
     said = manifest.provenance.get("verify")

@@ -1,5 +1,6 @@
 """The native place: this machine, where its CPU has exactly the kernels that are asked for."""
 
+import platform
 import sys
 from pathlib import Path
 
@@ -53,3 +54,13 @@ def python_here(*first: Path) -> tuple[tuple[str, ...], dict[str, str]]:
     path = dict.fromkeys([*map(str, first), str(root), *filter(None, sys.path)])
     env = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "ORT_DISABLE_TELEMETRY": "1"}
     return (sys.executable,), env | {"PYTHONPATH": ":".join(path)}
+
+
+def cpu_name() -> str:
+    """Return what the CPU calls itself."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor() or "unknown CPU"
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.lower().startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -23,7 +23,7 @@ _TIMEOUT = 3600.0
 _RUN = "import sys; from toolkit.isa.timed_run import answer; sys.stdout.buffer.write(answer(sys.stdin.buffer.read()))"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Variant:
     """An ONNX model and how it is run."""
 
