@@ -28,12 +28,13 @@ from toolkit import quantize as job
 from toolkit.cli import terminal
 from toolkit.cli.doctor import diagnose
 from toolkit.gate import Measured, Outcome, Rules, Subject, embedding, ranking
+from toolkit.limits import Limit
 from toolkit.metrics import Ints, spearman
 from toolkit.samples import Samples, load_samples
 from toolkit.sources import DEMO_NAME, SourceOptions, demo_model, open_source
 from toolkit.statistics import Doubles
 from toolkit.subjects import source_subject
-from toolkit.targets import Limit, load_recipe
+from toolkit.targets import load_recipe
 
 HALVES, SEED = 20, 0
 SPOILT = 0.01

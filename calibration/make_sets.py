@@ -4,8 +4,11 @@
 
 ``STSBenchmark`` is the unpacked folder of the STS benchmark (``sts-train.csv``, ``sts-test.csv``,
 ``LICENSE.txt``); the next is the source distribution of vaderSentiment 3.3.2 as PyPI has it, the last the
-folder of WNUT-17 (``wnut17train.conll``, ``emerging.test.annotated``). Prints the rows and the sha256 of each
-file, which ``set.toml`` repeats.
+folder of WNUT-17 (``wnut17train.conll``, ``emerging.test.annotated``). For causal language models ``--wikitext`` is the
+folder of WikiText-2 (``wiki.valid.raw``, ``wiki.test.raw``) and ``--tinystories`` one with the first 200 KB of
+TinyStories' training split (``tinystories_train_head.txt``, a blank line between stories and paragraphs) and some
+stories of its validation split (``tinystories_sample.txt``, ``<|endoftext|>`` between them). Prints the rows and the
+sha256 of each file, which ``set.toml`` repeats.
 """  # noqa: INP001
 
 import argparse
@@ -31,6 +34,16 @@ VADER_LEAST_RATING = 0.5  # of 4; what people rated closer to 0 has no clear lab
 
 # WNUT-17: sentences of the training split to take ranges from.
 WNUT_CALIBRATION = 600
+
+# WikiText-2: paragraphs of the validation split to calibrate, of the test split to judge, and how long they are.
+ARTICLES = {"calibration.csv": ("wiki.valid.raw", 64), "evaluation.csv": ("wiki.test.raw", 120)}
+ARTICLE_CHARACTERS = (400, 1000)
+TOKENIZED = ((" @-@ ", "-"), (" @,@ ", ","), (" @.@ ", "."), (" ,", ","), (" .", "."), (" ;", ";"), (" :", ":"))
+TOKENIZED += ((" 's", "'s"), (" ' ", "' "), ("( ", "("), (" )", ")"), (" n't", "n't"), (" %", "%"))
+
+# TinyStories: stories to calibrate and to judge.
+STORIES = {"calibration.csv": 64, "evaluation.csv": 100}
+BEGINNING = r"\n\n(?=Once upon |Once there )"
 
 Row = Sequence[str]
 
@@ -159,12 +172,54 @@ def wnut(folder: Path) -> dict[str, bytes]:
     }
 
 
+def paragraphs(path: Path) -> Iterable[Row]:
+    """Yield the paragraphs of WikiText of a middling length, their marks put back, and the article of each."""
+    article = ""
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        heading = re.fullmatch(r" = ([^=].*[^=]) = ", line)
+        article = heading[1] if heading else article
+        text = " ".join(line.split())
+        for marks, plain in TOKENIZED:
+            text = text.replace(marks, plain)
+        text = re.sub(r'" ([^"]*) "', r'"\1"', text)
+        if not heading and "<unk>" not in text and ARTICLE_CHARACTERS[0] <= len(text) <= ARTICLE_CHARACTERS[1]:
+            yield text, article
+
+
+def wikitext(folder: Path) -> dict[str, bytes]:
+    """Return the files of the set ``articles``."""
+    made = {}
+    for name, (file, count) in ARTICLES.items():
+        rows = sorted((row for row in paragraphs(folder / file) if usable(row[0])), key=by_text)[:count]
+        made[name] = as_csv(("text", "article"), rows)
+    return made
+
+
+def stories(folder: Path) -> dict[str, bytes]:
+    """Return the files of the set ``tinystories``: no story is in both."""
+    train = re.split(BEGINNING, (folder / "tinystories_train_head.txt").read_text(encoding="utf-8"))[:-1]  # cut off
+    valid = (folder / "tinystories_sample.txt").read_text(encoding="utf-8").split("<|endoftext|>")
+    every = [(text, split) for split, texts in (("valid", valid), ("train", train)) for text in texts if text.strip()]
+    fresh = {sameness(text): (text.strip().replace("\n\n", "\n"), split) for text, split in every}
+    kept = [row for row in fresh.values() if usable(row[0].replace("\n", " "))]
+    held = [row for row in kept if row[1] == "valid"]
+    others = sorted((row for row in kept if row[1] == "train"), key=by_text)
+    wanted = STORIES["evaluation.csv"] - len(held)
+    evaluation, calibration = [*held, *others[:wanted]], others[wanted:][: STORIES["calibration.csv"]]
+    return {
+        "calibration.csv": as_csv(("text", "split"), calibration),
+        "evaluation.csv": as_csv(("text", "split"), evaluation),
+    }
+
+
 def main() -> None:
     """Write the files beside this script, or into the folder that ``--out`` names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sts", type=Path, help="folder of the STS benchmark")
     parser.add_argument("--vader", type=Path, help="source distribution of vaderSentiment 3.3.2")
     parser.add_argument("--wnut", type=Path, help="folder of WNUT-17")
+    parser.add_argument("--wikitext", type=Path, help="folder of WikiText-2, raw")
+    parser.add_argument("--tinystories", type=Path, help="folder with stories")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where the folders of the sets are")
     arguments = parser.parse_args()
     sets = {}
@@ -174,6 +229,10 @@ def main() -> None:
         sets["vader-sentiment"] = vader(arguments.vader)
     if arguments.wnut:
         sets["wnut17"] = wnut(arguments.wnut)
+    if arguments.wikitext:
+        sets["articles"] = wikitext(arguments.wikitext)
+    if arguments.tinystories:
+        sets["tinystories"] = stories(arguments.tinystories)
     for name, files in sets.items():
         (arguments.out / name).mkdir(parents=True, exist_ok=True)
         for file, data in files.items():

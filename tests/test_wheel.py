@@ -38,7 +38,9 @@ def edgequant(unpacked, tmp_path):
 def test_recipes_and_sets_are_inside(edgequant):
     assert len(json.loads(edgequant("targets", "--json").stdout)) == 5
     assert {item["name"] for item in json.loads(edgequant("sets", "--json").stdout)} == {
+        "articles",
         "stsb",
+        "tinystories",
         "vader-sentiment",
         "wnut17",
     }

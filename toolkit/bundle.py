@@ -24,6 +24,7 @@ from toolkit.runtime.manifest import (
     checksum_line,
 )
 from toolkit.samples import Samples
+from toolkit.sources.causal import CausalSource
 from toolkit.sources.source import Source
 from toolkit.targets import Recipe, recipe_digest
 from toolkit.trust.provenance import PROVENANCE, Build, statement
@@ -31,7 +32,8 @@ from toolkit.trust.sbom import SBOM, Component, pypi, sbom
 from toolkit.tuning.measurement import Measurement, described
 
 MODEL, TOKENIZER = "model.onnx", "tokenizer.json"
-RUNTIME = ("numpy", "onnxruntime", "tokenizers")
+RUNTIME = ("numpy", "onnxruntime", "onnxruntime-genai", "tokenizers")
+GENAI = "onnxruntime-genai"
 LIBRARIES = ("numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "tokenizers")
 
 
@@ -48,7 +50,22 @@ class Content:
     info: ModelInfo
     golden: Golden
     report: GateReport
+    precision: str = "int8"
     measurement: Measurement | None = None  # None: the forms are the recipe's
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a bundle tells of a model whose files were made elsewhere."""
+
+    source: CausalSource
+    recipe: Recipe
+    calibration: Samples | None  # None: nothing was observed
+    evaluation: Samples
+    info: ModelInfo
+    golden: Golden
+    report: GateReport
+    precision: str
 
 
 def write_bundle(out: Path, content: Content, *, replace: bool) -> None:
@@ -58,6 +75,12 @@ def write_bundle(out: Path, content: Content, *, replace: bool) -> None:
         TOKENIZER: content.source.tokenizer_json.encode(),
         decisions.FILE_NAME: decisions.to_json(decided(content)),
     }
+    write_files(out, content, files, replace=replace)
+
+
+def write_files(out: Path, content: Content | Facts, made: Mapping[str, bytes], *, replace: bool) -> None:
+    """Write a bundle of files that were made, with what describes and guards them; errors as ``write_bundle``."""
+    files = dict(made)
     files |= _about(content, {name: file_info(data).sha256 for name, data in files.items()})
     infos = {name: file_info(data) for name, data in files.items()}
     with whole_folder(out, replace=replace) as folder:
@@ -73,30 +96,31 @@ def decided(content: Content) -> dict[str, object]:
     return decisions.decisions(content.plan) | described(content.recipe.forms, content.measurement)
 
 
-def tokenizer_info(source: Source) -> TokenizerInfo:
+def tokenizer_info(source: Source | CausalSource) -> TokenizerInfo:
     """Return how the runtime shall tokenize for a source."""
     return TokenizerInfo(TOKENIZER, source.max_length, source.pad_id)
 
 
-def _about(content: Content, digests: Mapping[str, str]) -> dict[str, bytes]:
+def _about(content: Content | Facts, digests: Mapping[str, str]) -> dict[str, bytes]:
     """Return the bill of materials and the statement of how the files came about."""
     source, recipe = content.source, content.recipe
-    said = f"{source.task}, int8, for {recipe.name}"
+    said = f"{source.task}, {content.precision}, for {recipe.name}"
     purl = f"pkg:huggingface/{source.origin.removeprefix('hub:')}" if source.origin else ""
     called = f"{source.name} (float)"
     float_model = Component("machine-learning-model", called, sha256=source.digest, purl=purl, build_only=True)
+    data = _sets(content)
     parts = [
         Component("machine-learning-model", MODEL, sha256=digests[MODEL], source=said, made_from=source.digest),
         Component("file", TOKENIZER, sha256=digests[TOKENIZER]),
         *(
             Component("data", one.name, sha256=one.digest, licence=one.licence, source=one.source, build_only=True)
-            for one in (content.calibration, content.evaluation)
+            for one in data.values()
         ),
-        *(pypi(name, version(name), build_only=name not in RUNTIME) for name in LIBRARIES),
+        *(pypi(name, version(name), build_only=name not in RUNTIME) for name in _libraries(content)),
     ]
     build = Build(
         "quantize",
-        {"target": recipe.name, "calibration": content.calibration.name, "evaluation": content.evaluation.name},
+        {"target": recipe.name, **{role: one.name for role, one in data.items()}},
         [float_model, *(part for part in parts if part.build_only or part.purl)],
         {"recipe_sha256": recipe_digest(recipe), "python": platform.python_version()},
     )
@@ -104,7 +128,7 @@ def _about(content: Content, digests: Mapping[str, str]) -> dict[str, bytes]:
     return {SBOM: sbom(subject, parts), PROVENANCE: statement(digests, build)}
 
 
-def _manifest(content: Content, files: Mapping[str, FileInfo]) -> Manifest:
+def _manifest(content: Content | Facts, files: Mapping[str, FileInfo]) -> Manifest:
     source, recipe = content.source, content.recipe
     return Manifest(
         schema=SCHEMA,
@@ -125,7 +149,7 @@ def _manifest(content: Content, files: Mapping[str, FileInfo]) -> Manifest:
     )
 
 
-def provenance(content: Content) -> dict[str, object]:
+def provenance(content: Content | Facts) -> dict[str, object]:
     """Return where a bundle comes from: model, recipe, data and versions."""
     return {
         "built_by": f"edgequant {toolkit.__version__}",
@@ -135,10 +159,17 @@ def provenance(content: Content) -> dict[str, object]:
         "recipe_sha256": recipe_digest(content.recipe),
         "verify": content.recipe.verify.model_dump(mode="json"),
         "image_platform": content.recipe.image.platform,
-        "calibration": _data(content.calibration),
-        "evaluation": _data(content.evaluation),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        **{role: _data(one) for role, one in _sets(content).items()},
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in _libraries(content)},
     }
+
+
+def _sets(content: Content | Facts) -> dict[str, Samples]:
+    return {**({"calibration": content.calibration} if content.calibration else {}), "evaluation": content.evaluation}
+
+
+def _libraries(content: Content | Facts) -> tuple[str, ...]:
+    return tuple(sorted((*LIBRARIES, GENAI))) if content.source.task == "text-generation" else LIBRARIES
 
 
 def _data(samples: Samples) -> dict[str, object]:

@@ -10,11 +10,21 @@ from pydantic import Field, model_validator
 
 from toolkit.errors import RecipeError, UsageError
 from toolkit.forms import Forms, Tuning
+from toolkit.limits import (
+    Bounds,
+    ClassificationLimits,
+    EmbeddingLimits,
+    RerankingLimits,
+    TextGenerationGate,
+    TokenClassificationLimits,
+)
 from toolkit.paths import data_folder
 from toolkit.runtime.cpu import missing
 from toolkit.runtime.manifest import GraphOptimization, SessionInfo, Task
 from toolkit.strict import StrictModel, nearest, read_strict
 
+Bits = Literal[4, 8]
+BlockSize = Literal[16, 32, 64, 128, 256]
 Precision = Literal["int8", "float"]
 WeightRange = Literal["full", "pair", "reduced"]
 Smoothing = Literal["none", "search"]
@@ -65,10 +75,37 @@ class Treatment(StrictModel):
     why: tuple[str, ...] = ()
 
 
+class BlockRule(StrictModel):
+    """Linear layers of a causal model, by the patterns of their names, whose weights keep 8 bits where others get 4."""
+
+    why: str
+    names: tuple[str, ...]
+
+
+class TextGeneration(StrictModel):
+    """How the weights of a causal model are quantized, in blocks of each column."""
+
+    bits: Bits
+    block_size: BlockSize
+    accuracy_level: Annotated[int, Field(ge=0, le=4)]
+    """Of onnxruntime's MatMulNBits: 4 takes the inputs as int8 where the CPU has such a kernel."""
+    rules: tuple[BlockRule, ...] = ()
+
+    def decide(self, name: str) -> tuple[Bits, str]:
+        """Return the bits of a linear layer, and why."""
+        if self.bits == 8:
+            return 8, "Every linear layer has 8 bits."
+        for rule in self.rules:
+            if any(fnmatchcase(name, pattern) for pattern in rule.names):
+                return 8, rule.why
+        return 4, "No rule asks for 8 bits."
+
+
 class Quantization(StrictModel):
     """Ordered rules: each one that matches overrides what the ones before it said."""
 
     rules: tuple[Rule, ...]
+    text_generation: Annotated[TextGeneration | None, Field(alias="text-generation")] = None
 
     def decide(self, kind: Literal["linear", "embedding"], name: str, parameters: int) -> Treatment:
         """Return what holds for one tensor after all the rules were read."""
@@ -79,65 +116,6 @@ class Quantization(StrictModel):
                 decided |= rule.model_dump(include={"precision", "weight_range", "smoothing"}, exclude_none=True)
                 why.append(rule.why)
         return Treatment.model_validate({**decided, "why": tuple(why) or ("No rule speaks of it.",)})
-
-
-class Bounds(StrictModel):
-    """Bounds of a metric of the int8 model, or of a metric that compares the two models."""
-
-    min: float | None = None
-    max: float | None = None
-
-    @model_validator(mode="after")
-    def _bounds_something(self) -> "Bounds":
-        if not self.model_dump(exclude_none=True):
-            raise ValueError(f"a limit needs at least one of {', '.join(type(self).model_fields)}")
-        return self
-
-
-class Limit(Bounds):
-    """Bounds of a metric that both models have: on the int8 value, on its distance to fp32, and on their ratio."""
-
-    max_drop: float | None = None  # fp32 - int8
-    min_ratio: float | None = None  # int8 / fp32
-
-
-class EmbeddingLimits(StrictModel):
-    """Limits for sentence embeddings; every metric is optional."""
-
-    spearman: Limit | None = None
-    cosine_mean: Bounds | None = None
-    cosine_p1: Bounds | None = None
-    cosine_min: Bounds | None = None
-    sqnr_db: Bounds | None = None
-    size_ratio: Bounds | None = None
-
-
-class ClassificationLimits(StrictModel):
-    """Limits for sentence classification; every metric is optional."""
-
-    accuracy: Limit | None = None
-    macro_f1: Limit | None = None
-    label_flips: Bounds | None = None
-    sqnr_db: Bounds | None = None
-    size_ratio: Bounds | None = None
-
-
-class RerankingLimits(StrictModel):
-    """Limits for the scores of pairs of texts; every metric is optional."""
-
-    spearman: Limit | None = None
-    score_correlation: Bounds | None = None
-    sqnr_db: Bounds | None = None
-    size_ratio: Bounds | None = None
-
-
-class TokenClassificationLimits(StrictModel):
-    """Limits for the classification of words; every metric is optional."""
-
-    entity_f1: Limit | None = None
-    label_flips: Bounds | None = None
-    sqnr_db: Bounds | None = None
-    size_ratio: Bounds | None = None
 
 
 class Gate(StrictModel):
@@ -151,12 +129,13 @@ class Gate(StrictModel):
     classification: ClassificationLimits
     reranking: RerankingLimits
     token_classification: Annotated[TokenClassificationLimits, Field(alias="token-classification")]
+    text_generation: Annotated[TextGenerationGate, Field(alias="text-generation")] = TextGenerationGate()
 
-    def limits(self, task: Task) -> dict[str, Bounds]:
-        """Return the limits of ``task`` by metric."""
-        chosen = getattr(self, task.replace("-", "_"), None)
-        if chosen is None:
-            return {}
+    def limits(self, task: Task, bits: Bits = 8) -> dict[str, Bounds]:
+        """Return the limits of ``task`` by metric, of text generation for weights of so many bits."""
+        chosen: StrictModel = getattr(self, task.replace("-", "_"))
+        if isinstance(chosen, TextGenerationGate):
+            chosen = chosen.int4 if bits == 4 else chosen.int8
         return {name: limit for name in type(chosen).model_fields if (limit := getattr(chosen, name)) is not None}
 
 

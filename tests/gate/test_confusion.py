@@ -5,7 +5,7 @@ import pytest
 
 from tests.gate.test_judge import LOGITS, VECTORS, embeddings, logits, verdicts
 from toolkit import gate
-from toolkit.targets import Bounds
+from toolkit.limits import Bounds
 
 
 def test_one_output_for_every_text():

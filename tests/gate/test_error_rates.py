@@ -11,8 +11,9 @@ import pytest
 
 from toolkit import gate
 from toolkit.gate import Rules, ranking
+from toolkit.limits import Limit
 from toolkit.metrics import spearman
-from toolkit.targets import Limit, load_recipe
+from toolkit.targets import load_recipe
 
 STORED = Path(__file__).parent.parent / "golden" / "stsb_similarities.npz"
 

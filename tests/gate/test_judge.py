@@ -10,11 +10,12 @@ from tests.graphs import graph, node, serialized
 from toolkit import gate
 from toolkit.errors import DataError, NumericsError
 from toolkit.gate import Evidence, GateReport, Measured, Verdict, describe, gold_labels, require_labels, texts_of
+from toolkit.limits import Bounds, Limit
 from toolkit.runtime.manifest import FileInfo, ModelInfo, SessionInfo, TokenizerInfo
 from toolkit.runtime.model import TextModel
 from toolkit.samples import Samples
 from toolkit.sources import Source, open_source
-from toolkit.targets import Bounds, Limit, load_recipe
+from toolkit.targets import load_recipe
 
 POINT = gate.Rules("point")
 EMBEDDER = Source(

@@ -5,7 +5,7 @@ import pytest
 
 from tests.gate.test_judge import EMBEDDER, PAIRS, judge, verdicts
 from toolkit.gate import TASKS, texts_of
-from toolkit.targets import Bounds, Limit
+from toolkit.limits import Bounds, Limit
 
 RERANKER = replace(EMBEDDER, task="reranking", output="logits")
 FP32 = np.array([[-2.0], [3.0], [0.5]], np.float32)

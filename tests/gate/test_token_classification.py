@@ -9,9 +9,9 @@ from tests.runtime.tasks import loaded
 from toolkit import gate
 from toolkit.errors import DataError
 from toolkit.gate.token_classification import by_word, entity_counts, require_tags
+from toolkit.limits import Bounds, Limit
 from toolkit.runtime.tokenization import Encoded
 from toolkit.samples import Samples
-from toolkit.targets import Bounds, Limit
 
 TAGGER = replace(EMBEDDER, task="token-classification", output="logits", labels=("O", "B-x", "I-x"))
 SET = Samples("words", "1", "none", "here", ("a b c", "d", "e f"), tags=(("O", "B-x", "I-x"), ("B-x",), ("O", "O")))

@@ -9,10 +9,10 @@ from tests.gate.test_judge import CLASSIFIER, POINT, TEXTS
 from toolkit import gate
 from toolkit.errors import GateError
 from toolkit.gate import Evidence, Measured, Rules
+from toolkit.limits import Bounds, Limit
 from toolkit.runtime.manifest import FileInfo
 from toolkit.samples import Samples
 from toolkit.statistics import Estimate, Interval
-from toolkit.targets import Bounds, Limit
 
 RULES = Rules()
 

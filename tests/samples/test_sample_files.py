@@ -176,7 +176,7 @@ def test_only_blank_texts_are_an_empty_calibration_set(write: Write) -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("stbs", ["no such file or shipped set", "'stbs'", "stsb, vader-sentiment", "did you mean 'stsb'?"]),
+        ("stbs", ["no such file or shipped set", "'stbs'", "stsb, tinystories", "did you mean 'stsb'?"]),
         ("no/where.csv", ["'no/where.csv'", "hub:ID"]),
         (".", ["a folder is no set of texts"]),
     ],

@@ -20,16 +20,21 @@ FOLDER = ROOT / "calibration"
 STS = ROOT.parent / "shared" / "data" / "sts" / "STSBenchmark"
 WNUT = ROOT.parent / "shared" / "data" / "wnut17"
 NAMES = ("stsb", "vader-sentiment", "wnut17")
+TEXTS = ("articles", "tinystories")
 
 
 def test_list_and_defaults() -> None:
     assert [(each.name, each.tasks) for each in shipped_sets()] == [
+        ("articles", ("text-generation",)),
         ("stsb", ("embedding", "reranking")),
+        ("tinystories", ("text-generation",)),
         ("vader-sentiment", ("classification",)),
         ("wnut17", ("token-classification",)),
     ]
     assert [(each.calibration_rows, each.evaluation_rows) for each in shipped_sets()] == [
+        (64, 120),
         (600, 1379),
+        (46, 100),
         (600, 1600),
         (600, 1287),
     ]
@@ -37,6 +42,7 @@ def test_list_and_defaults() -> None:
     tasks = ("embedding", "classification", "token-classification")
     assert tuple(map(default_set, tasks)) == NAMES
     assert default_set("reranking") == "stsb"
+    assert default_set("text-generation") == "articles"
 
 
 def test_no_default_for_another_task() -> None:
@@ -53,6 +59,15 @@ def test_disjoint_with_long_inputs_and_licence_beside(name: str) -> None:
     assert all(900 < len(text) <= 1200 for text in paragraphs)
     assert " ".join(sentences).startswith(" ".join(paragraphs))
     assert calibration.licence == evaluation.licence != "not stated"
+    assert (FOLDER / name / "LICENSE.txt").read_bytes()
+    assert (FOLDER / name / "README.md").read_text(encoding="utf-8").startswith(f"# {name}\n")
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts_for_language_models(name: str) -> None:
+    calibration, evaluation = load_samples(name, "calibration"), load_samples(name, "evaluation")
+    check_disjoint(calibration, evaluation)
+    assert all(len(text) > 150 for text in (*calibration.texts, *evaluation.texts))
     assert (FOLDER / name / "LICENSE.txt").read_bytes()
     assert (FOLDER / name / "README.md").read_text(encoding="utf-8").startswith(f"# {name}\n")
 

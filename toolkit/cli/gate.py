@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from toolkit.cli import inputs, outputs, terminal
+from toolkit.cli import causal, inputs, outputs, terminal
 from toolkit.cli.reach import add_on, place_to_judge_on
 from toolkit.cli.report import bundle_page, page_of, stored_page
 from toolkit.cli.verdict_tables import gate_table, trend_table
@@ -16,7 +16,8 @@ from toolkit.report.parts import parts
 from toolkit.runtime.bundle import Bundle, open_bundle
 from toolkit.runtime.manifest import FILE_NAME
 from toolkit.runtime.options import positive
-from toolkit.sources import DEMO_NAME, Source, SourceOptions, demo_model, open_source
+from toolkit.sources import DEMO_NAME, Source, SourceOptions, demo_model, is_causal, open_source
+from toolkit.sources.causal import TASK
 from toolkit.subjects import bundle_subject, source_subject
 from toolkit.targets import Gate, load_limits, load_recipe, recipe_files
 
@@ -58,6 +59,8 @@ def run(args: Namespace) -> int:
     against_page = bundle_page if args.against is not None and args.against.is_dir() else stored_page
     previous = None if args.against is None else against_page(args.against).report
     bundle = open_bundle(args.model) if (Path(args.model) / FILE_NAME).is_file() else None
+    if _generates(args, bundle):
+        return _causal(args, bundle, previous)
     fp32, int8 = _subjects(args, bundle)
     limits = _limits(args, bundle)
     rules = Rules(args.decision or limits.decision, limits.confidence)
@@ -70,6 +73,23 @@ def run(args: Namespace) -> int:
     _show(args, report)
     if outputs.wanted(args):
         outputs.write(args, _page(report, bundle, (fp32.model, int8.model)))
+    if not report.passed:
+        raise refusal(report, f"{args.model} on {report.dataset}", "", HINT)
+    return 0
+
+
+def _generates(args: Namespace, bundle: Bundle | None) -> bool:
+    return is_causal(args.model, inputs.source_options(args, None)) if bundle is None else bundle.manifest.task == TASK
+
+
+def _causal(args: Namespace, bundle: Bundle | None, previous: GateReport | None) -> int:
+    """Judge a causal model; exit 3 unless the gate passed."""
+    report, precision = causal.gate(args, inputs.source_options(args, None), _limits(args, bundle))
+    if previous is not None:
+        report = against(report, previous)
+    _show(args, report, precision)
+    if outputs.wanted(args):
+        outputs.write(args, Page(report))
     if not report.passed:
         raise refusal(report, f"{args.model} on {report.dataset}", "", HINT)
     return 0
@@ -115,10 +135,10 @@ def _elsewhere(args: Namespace, bundle: Bundle | None, int8: Subject) -> Elsewhe
     return None if found is None else found.elsewhere(int8, args.threads, terminal.track)
 
 
-def _show(args: Namespace, report: GateReport) -> None:
+def _show(args: Namespace, report: GateReport, precision: str = "int8") -> None:
     if args.json:
         terminal.print_json(report.as_dict())
         return
-    terminal.print_table(gate_table(report, report.model.name))
+    terminal.print_table(gate_table(report, report.model.name, precision))
     if report.trend:
         terminal.print_table(trend_table(report, str(args.against)))

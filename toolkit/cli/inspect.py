@@ -51,6 +51,8 @@ def _db(item: dict[str, Any]) -> str:
 def _numbers(layer: dict[str, Any]) -> tuple[str, str, str, str]:
     if layer["precision"] == "float":
         return "", "", "", ""
+    if "block_size" in layer:
+        return _db(layer), "", f"blocks of {layer['block_size']}, {layer['rounding']} rounding", ""
     bound = " (no pair saturates)" if layer["pair_bound"] else ""
     alpha = "" if layer["alpha"] is None else f"{layer['alpha']:g}"
     return _db(layer), alpha, layer["weight_range"] + bound, f"±{layer['weight_peak']}"

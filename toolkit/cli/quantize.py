@@ -7,7 +7,7 @@ from pathlib import Path
 from toolkit import archive, bundle, ending, speed
 from toolkit import quantize as job
 from toolkit.atomic import refuse_existing
-from toolkit.cli import inputs, outputs, terminal, tune
+from toolkit.cli import causal, inputs, outputs, terminal, tune
 from toolkit.cli.reach import add_on, place_to_judge_on
 from toolkit.cli.verdict_tables import gate_table
 from toolkit.decisions import decisions
@@ -20,7 +20,7 @@ from toolkit.runtime.manifest import Task
 from toolkit.runtime.options import positive
 from toolkit.samples import Samples
 from toolkit.sets import DataSet, calibration_set
-from toolkit.sources import DEMO_NAME, Source, demo_model, open_source
+from toolkit.sources import DEMO_NAME, Source, demo_model, is_causal, open_source
 from toolkit.targets import Recipe, load_recipe, recipe_files
 from toolkit.tuning.measurement import described
 
@@ -57,6 +57,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--threads", type=positive, metavar="N", help="threads (default: all of this process)")
     add_on(parser)
     tune.configure(parser)
+    causal.configure(parser)
     outputs.configure(parser)
     data = inputs.add_data(parser)
     data.add_argument("--calibration", metavar="SET", help="texts like those of the app (default: by task)")
@@ -75,7 +76,10 @@ def run(args: Namespace) -> int:
     name = args.name or (None if args.model else DEMO_NAME)
     if args.out is not None:
         _refuse_existing(args, args.out)
-    source = open_source(model, inputs.source_options(args, name))
+    options = inputs.source_options(args, name)
+    if is_causal(model, options):
+        return causal.quantize(args, recipe, options)
+    source = open_source(model, options)
     out = args.out or Path("out") / f"{source.name}-{recipe.name}"
     _refuse_existing(args, out)
     calibration, evaluation = _samples(args, source)

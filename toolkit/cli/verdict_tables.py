@@ -15,13 +15,13 @@ MARKS = {
 }
 
 
-def gate_table(report: GateReport, title: str) -> Table:
+def gate_table(report: GateReport, title: str, precision: str = "int8") -> Table:
     """Return one row a metric."""
     ran = "this CPU" if report.place is None else f"{report.place.isa} ({report.place.how})"
-    where = f"{title}, judged on {report.rows} rows of {report.dataset}, int8 on {ran}"
+    where = f"{title}, judged on {report.rows} rows of {report.dataset}, {precision} on {ran}"
     level = next((100 * verdict.interval.level for verdict in report.verdicts if verdict.interval), None)
     interval = "" if level is None else f"{level:g} % interval"
-    made = terminal.table("metric", ">fp32", ">int8", interval, "limit", "", "", title=where)
+    made = terminal.table("metric", ">fp32", f">{precision}", interval, "limit", "", "", title=where)
     for verdict in report.verdicts:
         made.add_row(
             words.name(verdict.metric),

@@ -16,11 +16,11 @@ from toolkit.gate.report import GateReport, Models, RunPlace, Sizes, Verdict
 from toolkit.gate.task import Judged, Measured, Outputs
 from toolkit.gate.tasks import TASKS
 from toolkit.gate.verdicts import Rules, verdicts
+from toolkit.limits import Bounds
 from toolkit.metrics import Ints
 from toolkit.numerics.sqnr import sqnr_db
 from toolkit.runtime.manifest import FileInfo
 from toolkit.samples import Samples
-from toolkit.targets import Bounds
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _measured(model: Judged, evidence: Evidence) -> list[Measured]:
     fp32, int8 = (file.bytes for file in evidence.files)
     return [
         *TASKS[model.task].measure(model, evidence.samples, evidence.outputs),
-        _sqnr(evidence.outputs),
+        *([] if model.task == "text-generation" else [_sqnr(evidence.outputs)]),  # its outputs are no signal
         Measured("size_ratio", None, int8 / fp32, f"{int8} of {fp32} bytes"),
     ]
 

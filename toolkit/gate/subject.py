@@ -12,13 +12,13 @@ from toolkit.gate.report import GateReport, Models, RunPlace, Sizes, Verdict
 from toolkit.gate.running import reading_of, run
 from toolkit.gate.task import Judged
 from toolkit.gate.verdicts import Rules
+from toolkit.limits import Bounds
 from toolkit.metrics import Float, Ints
 from toolkit.progress import Track, silent
 from toolkit.runtime.manifest import FileInfo, ModelInfo, SessionInfo, TokenizerInfo
 from toolkit.runtime.model import TextModel
 from toolkit.runtime.tokenization import Encoded, Text, TextTokenizer
 from toolkit.samples import Samples
-from toolkit.targets import Bounds
 
 
 def file_info(data: bytes) -> FileInfo:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from toolkit.gate import classification, embedding, reranking, token_classification
+from toolkit.gate import classification, embedding, reranking, text_generation, token_classification
 from toolkit.gate.task import Judged, TaskGate
 from toolkit.runtime.tokenization import Text
 from toolkit.samples import Samples
@@ -12,6 +12,7 @@ TASKS: Mapping[str, TaskGate] = {
     "classification": classification,
     "reranking": reranking,
     "token-classification": token_classification,
+    "text-generation": text_generation,
 }
 
 

@@ -7,8 +7,9 @@ import numpy as np
 
 from toolkit.gate.report import Outcome, Verdict
 from toolkit.gate.task import Measured
+from toolkit.limits import Bounds, Limit
 from toolkit.statistics import Estimate, Interval
-from toolkit.targets import Bounds, Decision, Limit
+from toolkit.targets import Decision
 
 DIGITS = 6
 

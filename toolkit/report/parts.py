@@ -12,8 +12,11 @@ from toolkit.report.page import Part
 
 EMBEDDING, INT8, FLOAT, REST = "embedding tables", "linear layers, int8", "linear layers, float", "the rest"
 _ORDER = (EMBEDDING, INT8, FLOAT, REST)
-_PASS_ON = ("DequantizeLinear", "QuantizeLinear", "Transpose", "Cast", "Identity")
-_LINEAR = ("MatMul", "Gemm", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QLinearMatMul", "QGemm")
+_PASS_ON = ("DequantizeLinear", "QuantizeLinear", "Transpose", "Cast", "Identity", "Reshape")
+_LINEAR = (
+    "MatMul", "Gemm", "MatMulInteger", "MatMulIntegerToFloat", "MatMulNBits", "DynamicQuantizeMatMul", "QLinearMatMul",
+    "QGemm",
+)  # fmt: skip
 _EIGHT_BITS = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
 
 Uses = dict[str, list[onnx.NodeProto]]
@@ -56,7 +59,7 @@ def _part(name: str, tensor: onnx.TensorProto, uses: Uses) -> str:
     for node in uses.get(name, ()):
         if node.op_type in _PASS_ON:
             return _part(node.output[0], tensor, uses)
-        if node.op_type in ("Gather", "Slice") and node.input[0] == name:
+        if node.op_type in ("Gather", "GatherBlockQuantized", "Slice") and node.input[0] == name:
             return EMBEDDING
         if node.op_type in _LINEAR:
             return INT8 if tensor.data_type in _EIGHT_BITS else FLOAT

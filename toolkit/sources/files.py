@@ -76,6 +76,13 @@ class Files:
         path = self.find(name)
         return None if path is None else Fields(path, _object(path, read_json(self.take(path, name))))
 
+    def required(self, name: str) -> Fields:
+        """Return the JSON object in the file called ``name``; ModelError if there is no such file."""
+        found = self.fields(name)
+        if found is None:
+            raise ModelError(f"{name} is missing", where=", ".join(map(str, self.roots)))
+        return found
+
     def digest(self) -> str:
         """Return the sha256 over name, size and bytes of every file read, in the order of the names."""
         total = hashlib.sha256()

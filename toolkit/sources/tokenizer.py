@@ -37,13 +37,7 @@ def read_tokenization(files: Files, config: Fields | None, options: SourceOption
             "there is no such tokenizer", where=options.tokenizer, hint="give the path of a tokenizer.json"
         )
     path, tokenizer = _tokenizer(files, config, options)
-    largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
-    if largest < 0 or (rows is not None and largest >= rows):
-        got = f"token ids up to {largest}"
-        hint = "take the tokenizer.json that was saved with this model"
-        raise TokenizerError(
-            "the tokenizer does not fit the model", where=path, got=got, expected=f"below {rows}", hint=hint
-        )
+    _require_fit(tokenizer, rows, path)
     pad_id = _pad_id(tokenizer, files, config, path)
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -52,6 +46,28 @@ def read_tokenization(files: Files, config: Fields | None, options: SourceOption
         _lowercase(tokenizer)
     least = tokenizer.num_special_tokens_to_add(is_pair=False) + 1
     return Tokenization(tokenizer.to_str(), pad_id, _max_length(files, config, sentence, options, least))
+
+
+def plain_tokenizer(path: Path, rows: int) -> Tokenizer:
+    """Return a tokenizer.json without truncation and padding; TokenizerError where it does not fit the embeddings.
+
+    Added tokens may lie beyond ``rows``: a text model is shipped with its sibling's tokenizer, which knows images.
+    """
+    tokenizer = _load(path)
+    _require_fit(tokenizer, rows, path, added=False)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _require_fit(tokenizer: Tokenizer, rows: int | None, path: Path, *, added: bool = True) -> None:
+    largest = max(tokenizer.get_vocab(with_added_tokens=added).values(), default=-1)
+    if largest < 0 or (rows is not None and largest >= rows):
+        got = f"token ids up to {largest}"
+        hint = "take the tokenizer.json that was saved with this model"
+        raise TokenizerError(
+            "the tokenizer does not fit the model", where=path, got=got, expected=f"below {rows}", hint=hint
+        )
 
 
 def _tokenizer(files: Files, config: Fields | None, options: SourceOptions) -> tuple[Path, Tokenizer]:
