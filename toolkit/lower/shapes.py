@@ -36,7 +36,7 @@ class InferShapes(ir.passes.InPlacePass):
         for name, value in known.items():
             kind, shape = found[name]
             if kind:
-                value.dtype = ir.DataType(kind)
+                value.type = ir.TensorType(ir.DataType(kind))  # a new one: clones of a graph share theirs
             value.shape = None if shape is None else ir.Shape(shape)
         return ir.passes.PassResult(model, bool(known))
 

@@ -16,6 +16,7 @@ from toolkit.sources.heads import finish_embedding, normalize, tail_of
 from toolkit.sources.labels import read_labels, sequence_task
 from toolkit.sources.options import SourceOptions
 from toolkit.sources.sentence_transformers import Modules
+from toolkit.sources.widen import Widen
 from toolkit.sources.writer import GraphWriter, set_output
 
 NAMES = ("onnx/model.onnx", "model.onnx")
@@ -30,7 +31,7 @@ def open_graph(
     path: Path, files: Files, config: Fields | None, modules: Modules | None, options: SourceOptions
 ) -> Draft:
     """Load and check the file; ModelError or NumericsError says what about it cannot be used."""
-    model = _load(path, files)
+    model = _load(path, files, widens=not options.quantized)
     _check_graph(model, path, quantized=options.quantized)
     task, output = _pick_output(model.graph, path, options)
     size = _last_axis(output, task, path)
@@ -57,7 +58,7 @@ def _classifier(
     return Draft(model, task, "logits", "onnx file", labels=labels, multi_label=several and not by_token)
 
 
-def _load(path: Path, files: Files) -> ir.Model:
+def _load(path: Path, files: Files, *, widens: bool) -> ir.Model:
     try:
         model = ir.load(files.take(path))
         for value in model.graph.initializers.values():
@@ -65,6 +66,8 @@ def _load(path: Path, files: Files) -> ir.Model:
                 files.take(Path(value.const_value.path))
         ir.external_data.load_to_model(model)
         RemoveInitializersFromInputsPass()(model)
+        if widens:
+            Widen()(model)
         ShapeInferencePass()(model)
     except OSError as error:
         hint = "an ONNX model's external data must lie beside it"
