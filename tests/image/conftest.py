@@ -32,7 +32,7 @@ def sources() -> Sources:
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "edgequant/image"
     found = Sources(cache)
     try:
-        chosen = [choose_parts(platform, found) for platform in (AMD64, ARM64)]
+        chosen = [choose_parts(platform, found, "generation") for platform in (AMD64, ARM64)]
     except EdgequantError as error:
         pytest.skip(f"the parts of an image cannot be downloaded: {error}")
     parts = make_lock(part for one in chosen for part in (*one.debs, *one.wheels))

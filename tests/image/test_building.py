@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.image.conftest import fake_base
+from tests.runtime.lm import lm_parts
 from toolkit.errors import BundleError, EdgequantError, ImageError, UsageError
 from toolkit.image.building import build_image
 from toolkit.image.bundles import place, read_shipped
@@ -97,6 +98,17 @@ def test_slim_has_no_numpy(small):
             names = {part.name for part in explain(found, found.image(AMD64))}
         assert ("numpy" in names) is not slim
         assert {"onnxruntime", "tokenizers", "toolkit", "bundle tiny-for-x86_64"} <= names
+
+
+def test_text_generation_alone_brings_its_own_package(small):
+    order = small.order()
+    lm = replace(read_shipped(lm_parts().write(small.folder / "lm")), name="stories")
+    with open_layout(small.build("mixed", bundles={**order.bundles, AMD64: (*order.bundles[AMD64], lm)})) as found:
+        names = {platform: {part.name for part in explain(found, found.image(platform))} for platform in BOTH}
+    assert {"onnxruntime-genai", "numpy", "bundle stories"} <= names[AMD64]
+    assert "onnxruntime-genai" not in names[ARM64]
+    with pytest.raises(UsageError, match=r"text generation needs numpy[\s\S]*lm\n.*leave --slim"):
+        small.build("slim", bundles={AMD64: (lm,)}, slim=True)
 
 
 def test_parts_add_up(small):

@@ -10,6 +10,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from tests.image.conftest import HERE
+from tests.runtime.lm import lm_parts
 from toolkit import cli
 from toolkit.errors import EdgequantError
 from toolkit.image import elf, prune
@@ -59,17 +60,31 @@ def test_no_link_leads_nowhere(rootfs):
             assert (root / target.lstrip("/") if target.startswith("/") else path.parent / target).exists(), path
 
 
-def test_the_root_filesystem_of_this_machine_answers(rootfs, tiny_bundle):
-    root = rootfs[HERE]
+def verified_in(root, bundle):
     loader = next((root / "usr/lib" / HERE.triplet).glob("ld-linux*"))
     libraries = f"{root}/usr/lib/{HERE.triplet}"
     command = [loader, "--library-path", libraries, root / "usr/bin/python3", "-S", "-m", "toolkit.runtime"]
     env = {"PYTHONHOME": f"{root}/usr", "PYTHONPATH": f"{root}/opt/edgequant", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        [*command, "verify", tiny_bundle], env=env, capture_output=True, text=True, check=False, timeout=60
-    )
+    arguments = [*command, "verify", bundle]
+    return subprocess.run(arguments, env=env, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_the_root_filesystem_of_this_machine_answers(rootfs, tiny_bundle):
+    done = verified_in(rootfs[HERE], tiny_bundle)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "verified: fit to run here" in done.stdout
+
+
+def test_a_runtime_for_text_generation_answers_and_runs_encoders_too(sources, tiny_bundle, tmp_path):
+    root = tmp_path / "root"
+    root.mkdir()
+    make_rootfs(HERE, sources, root, "generation")
+    names = {path.name for path in (root / "opt/edgequant/onnxruntime").rglob("*.so*")}
+    assert {name.partition(".")[0] for name in names} == {"libonnxruntime"}
+    assert not (root / "opt/edgequant/onnxruntime_genai/models").exists()
+    for bundle in (lm_parts().write(tmp_path / "lm"), tiny_bundle):
+        done = verified_in(root, bundle)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_another_digest_than_the_lock_is_refused(sources):
@@ -106,7 +121,7 @@ def test_wheels_come_from_a_folder_and_are_checked(sources, tmp_path):
     for part in sources.lock.of("deb", "arm64"):
         assert cache.put(sources.store.get(part.sha256)) == part.sha256
     own = Sources(cache.folder, sources.lock, house)
-    assert choose_parts(ARM64, own).wheels == sources.lock.of("wheel", "arm64")
+    assert choose_parts(ARM64, own, "generation").wheels == sources.lock.of("wheel", "arm64")
     (house / sources.lock.of("wheel", "arm64")[0].file).unlink()
     (cache.folder / "sha256" / sources.lock.of("wheel", "arm64")[0].sha256).write_bytes(b"altered")
     with pytest.raises(EdgequantError, match="pip found no wheels for linux/arm64"):

@@ -9,6 +9,7 @@ from pathlib import Path
 from toolkit.cli import terminal
 from toolkit.cli.image_build import cache_folder
 from toolkit.errors import UsageError
+from toolkit.image.bundles import runtime_kind
 from toolkit.image.lock import read_lock
 from toolkit.image.rootfs import Sources
 from toolkit.kit import wheels_runtime, whole_runtime, write_kit
@@ -45,13 +46,14 @@ def run(args: Namespace) -> int:
     if os.path.lexists(args.out):
         raise UsageError("the output exists", where=args.out, hint="choose another name, or remove it yourself")
     key = load_private(args.key) if args.key else None
-    architecture = open_bundle(args.bundles[0]).manifest.target.architecture
+    bundles = [open_bundle(bundle) for bundle in args.bundles]
+    architecture, kind = bundles[0].manifest.target.architecture, runtime_kind(bundles, slim=args.slim)
     sources = Sources(cache_folder(args), read_lock(args.lock) if args.lock else None, args.wheelhouse)
     with tempfile.TemporaryDirectory(prefix="edgequant-kit-") as folder:
         if args.wheels_only:
-            runtime = wheels_runtime(architecture, sources, Path(folder), args.python)
+            runtime = wheels_runtime(architecture, sources, Path(folder), args.python, kind)
         else:
-            runtime = whole_runtime(architecture, sources, Path(folder), slim=args.slim)
+            runtime = whole_runtime(architecture, sources, Path(folder), kind)
         digest = write_kit(args.out, args.bundles, runtime, key)
     size = args.out.stat().st_size
     if args.json:

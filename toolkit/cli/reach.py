@@ -7,6 +7,7 @@ from pathlib import Path
 from toolkit.cli import terminal
 from toolkit.cli.emulation import add_qemu
 from toolkit.gate import Proven, proven
+from toolkit.image.wheels import Kind
 from toolkit.isa.choose import Reach, places
 from toolkit.isa.cpu_models import cpu_model
 from toolkit.isa.emulated import Emulator, emulated
@@ -28,9 +29,9 @@ def place_to_judge_on(name: str | None, target: Verify, qemu: Path | None) -> Pr
     return None if name is None else proven(places([name], target, reach(qemu))[0])
 
 
-def reach(qemu: Path | None = None) -> Reach:
-    """Return the cache folder (XDG) and the emulator; ``qemu`` is a folder of QEMU's programs."""
-    emulator = Emulator(cache_folder(), qemu, terminal.track)
+def reach(qemu: Path | None = None, kind: Kind = "standard") -> Reach:
+    """Return the cache folder (XDG) and the emulator of a runtime; ``qemu`` is a folder of QEMU's programs."""
+    emulator = Emulator(cache_folder(), qemu, terminal.track, kind)
     return Reach(emulator.cache, lambda name: emulated(cpu_model(name), emulator))
 
 

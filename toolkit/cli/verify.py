@@ -52,6 +52,7 @@ def run(args: Namespace) -> int:
 def _check(args: Namespace) -> "IsaReport":
     from toolkit.cli import terminal  # noqa: PLC0415
     from toolkit.cli.reach import reach  # noqa: PLC0415
+    from toolkit.image.bundles import runtime_kind  # noqa: PLC0415
     from toolkit.isa.check import check_places  # noqa: PLC0415
     from toolkit.isa.choose import places, verify_of  # noqa: PLC0415
     from toolkit.runtime.bundle import open_bundle  # noqa: PLC0415
@@ -64,7 +65,7 @@ def _check(args: Namespace) -> "IsaReport":
     if args.key is not None:
         verify_signature(bundle.folder, args.key.read_bytes())
     sample = sample_of(args, bundle.manifest)
-    chosen = places(names, verify_of(bundle.manifest), reach(args.qemu))
+    chosen = places(names, verify_of(bundle.manifest), reach(args.qemu, runtime_kind([bundle], slim=False)))
     return check_places(bundle, chosen, args.threads or 1, sample=sample, track=terminal.track)
 
 

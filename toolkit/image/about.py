@@ -9,7 +9,7 @@ from toolkit.image.layers import Layer
 from toolkit.image.lock import Part
 from toolkit.image.platforms import Platform
 from toolkit.image.store import file_digest
-from toolkit.image.wheels import NUMPY
+from toolkit.image.wheels import Kind
 from toolkit.runtime.manifest import FILE_NAME
 from toolkit.trust.provenance import PROVENANCE, Build, statement
 from toolkit.trust.sbom import SBOM, Component, pypi, sbom
@@ -26,17 +26,16 @@ class Made:
     parts: Sequence[Part]
     bundles: Sequence[Shipped]
     layers: Sequence[Layer]
-    slim: bool
+    kind: Kind
 
 
 def write_about(made: Made, root: Path) -> None:
     """Write both documents below ``root``; the statement is about the image's other layers, uncompressed."""
     place = root / PLACE
     place.mkdir(parents=True)
-    shipped = [part for part in made.parts if not (made.slim and part.name == NUMPY)]
-    parts = [*map(_component, shipped), *map(_bundle, made.bundles)]
+    parts = [*map(_component, made.parts), *map(_bundle, made.bundles)]
     (place / SBOM).write_bytes(sbom(Component("container", made.name, source=made.platform.name), parts))
-    asked = {"platform": made.platform.name, "slim": made.slim, "bundles": [one.name for one in made.bundles]}
+    asked = {"platform": made.platform.name, "runtime": made.kind, "bundles": [one.name for one in made.bundles]}
     named = {f"layer {i}: {layer.created_by}": layer for i, layer in enumerate(made.layers)}
     subjects = {name: layer.diff_id.removeprefix("sha256:") for name, layer in named.items()}
     (place / PROVENANCE).write_bytes(statement(subjects, Build("image", asked, parts)))

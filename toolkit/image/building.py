@@ -10,7 +10,7 @@ import toolkit
 from toolkit.image import rootfs
 from toolkit.image.about import PLACE, Made, write_about
 from toolkit.image.base import use_base
-from toolkit.image.bundles import FOLDER, Shipped
+from toolkit.image.bundles import FOLDER, Shipped, runtime_kind
 from toolkit.image.bytecode import Compiler
 from toolkit.image.config import image_config
 from toolkit.image.elf import require_libraries
@@ -18,6 +18,7 @@ from toolkit.image.layers import Layer, Settings, write_layer
 from toolkit.image.layout import Image, blob_folder, moment, write_layout
 from toolkit.image.lock import Part
 from toolkit.image.platforms import PLATFORMS, Platform
+from toolkit.image.wheels import Kind
 from toolkit.progress import Track, silent
 from toolkit.runtime import cpu
 
@@ -36,10 +37,16 @@ class Order:
     base: Path | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    def kind(self, platform: Platform) -> Kind:
+        """Return what one platform's runtime is for; UsageError for one that cannot be slim."""
+        return runtime_kind((shipped.bundle for shipped in self.bundles[platform]), slim=self.slim)
+
 
 def build_image(order: Order, layout: Path, track: Track = silent) -> str:
     """Fill the empty folder ``layout`` with an OCI image layout and return the image's digest."""
     platforms = sorted(order.bundles, key=lambda platform: platform.name)
+    for platform in platforms:
+        order.kind(platform)
     with tempfile.TemporaryDirectory(prefix="edgequant-image-") as folder:
         builder = _Builder(order, layout, Path(folder))
         named = ", ".join(platform.name for platform in platforms)
@@ -77,7 +84,7 @@ class _Builder:
         shipped = self.order.bundles[platform]
         bundles = tuple(map(self.bundle, shipped))
         order, below = self.order, (*system, runtime, *bundles)
-        about = self.about(Made(order.name, platform, parts, shipped, below, order.slim))
+        about = self.about(Made(order.name, platform, parts, shipped, below, order.kind(platform)))
         layers = (*system, runtime, about, *bundles)
         created = moment(self.order.settings.epoch)
         return Image(platform, layers, image_config(shipped, python, self.order.labels, created))
@@ -85,7 +92,7 @@ class _Builder:
     def own(self, platform: Platform, root: Path) -> tuple[tuple[Layer, ...], str, tuple[Part, ...]]:
         """Make the root filesystem of Debian's packages; return its layer and its Python."""
         root.mkdir()
-        parts = rootfs.make_rootfs(platform, self.order.sources, root, slim=self.order.slim)
+        parts = rootfs.make_rootfs(platform, self.order.sources, root, self.order.kind(platform))
         self.compile(parts, root)
         paths = [path for path in root.rglob("*") if path.relative_to(root).parts[0] != "opt"]
         named = ", ".join(f"{part.name} {part.version}" for part in parts.debs)
@@ -96,8 +103,8 @@ class _Builder:
         """Take the user's base; its modules and the runtime's stay source, since its Python is not run here."""
         order = self.order
         base = use_base(order.base or Path(), platform, root, self.blobs, order.settings)
-        wheels = rootfs.choose_wheels(platform, base.version, order.sources)
-        rootfs.make_runtime(wheels, order.sources.store, root, slim=order.slim)
+        wheels = rootfs.choose_wheels(platform, base.version, order.kind(platform), order.sources)
+        rootfs.make_runtime(wheels, order.sources.store, root, order.kind(platform))
         require_libraries(root, root / rootfs.LIBRARY, platform)
         return base.layers, base.python, wheels
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from toolkit.errors import BundleError, UsageError
 from toolkit.image.platforms import PLATFORMS, Platform
 from toolkit.image.store import file_digest
+from toolkit.image.wheels import Kind
 from toolkit.runtime.bundle import Bundle, open_bundle
 from toolkit.runtime.manifest import OWN_FILES
 
@@ -44,6 +45,17 @@ def read_shipped(folder: Path) -> Shipped:
     if strangers:
         raise BundleError("the bundle holds what its manifest does not list", where=folder, got=", ".join(strangers))
     return Shipped(bundle, re.sub(r"[^A-Za-z0-9._-]+", "-", f"{manifest.name}-{manifest.target.name}").strip("-."))
+
+
+def runtime_kind(bundles: Iterable[Bundle], *, slim: bool) -> Kind:
+    """Return what a runtime for these bundles is; UsageError where it has to generate text without numpy."""
+    writer = next((bundle for bundle in bundles if bundle.manifest.task == "text-generation"), None)
+    if writer and slim:
+        hint = "leave --slim away, or slim = true in a stack"
+        raise UsageError(
+            "a bundle for text generation needs numpy, which --slim leaves out", where=writer.folder, hint=hint
+        )
+    return "generation" if writer else "slim" if slim else "standard"
 
 
 def place(

@@ -50,9 +50,11 @@ _WHEELS = {
         "onnxruntime/Privacy.md", "onnxruntime/backend/*", "onnxruntime/datasets/*", "onnxruntime/quantization/*",
         "onnxruntime/tools/*", "onnxruntime/transformers/*",
     ),
+    "onnxruntime-genai": ("onnxruntime_genai/models/*",),
     "tokenizers": ("tokenizers/tools/*",),
 }  # fmt: skip
-# The wheel of onnxruntime has two engines: the one that Python loads, and the one with the C API.
+# The wheel of onnxruntime has two engines: the one that Python loads, and the one with the C API, which
+# onnxruntime-genai needs; encoders run on it as well.
 _C_ENGINE = ("onnxruntime/capi/libonnxruntime.so*",)
 _PYTHON_ENGINE = ("onnxruntime/*.py", "onnxruntime/capi/onnxruntime_pybind11_state.*", "*_providers_shared.so")
 
@@ -77,11 +79,11 @@ def deb_path(path: str) -> str | None:
     return merged if kept else None
 
 
-def keeps_wheel_file(name: str, path: str, *, slim: bool) -> bool:
-    """Return whether a wheel's file goes into an image; ``slim`` keeps the engine with the C API."""
+def keeps_wheel_file(name: str, path: str, *, c_engine: bool) -> bool:
+    """Return whether a wheel's file goes into an image; ``c_engine`` keeps that one of the two engines."""
     if ".dist-info/" in path:
         return any(fnmatch(path, pattern) for pattern in _DIST_INFO)
-    engine = _PYTHON_ENGINE if slim else _C_ENGINE
+    engine = _PYTHON_ENGINE if c_engine else _C_ENGINE
     return not any(fnmatch(path, pattern) for pattern in (*_NO_RUN, *_WHEELS.get(name, ()), *engine))
 
 

@@ -20,6 +20,7 @@ from toolkit.image.elf import drop_unneeded, read_binary, strip_symbols
 from toolkit.image.lock import SHIPPED, Lock, Part, read_lock
 from toolkit.image.platforms import Platform
 from toolkit.image.store import Store
+from toolkit.image.wheels import Kind
 
 LIBRARY = "opt/edgequant"  # the wheels and the runtime; the image's PYTHONPATH
 USER = 65532  # as in other images without a shell: "nonroot"
@@ -55,7 +56,7 @@ class Parts:
     wheels: tuple[Part, ...]
 
 
-def choose_parts(platform: Platform, sources: Sources) -> Parts:
+def choose_parts(platform: Platform, sources: Sources, kind: Kind = "standard") -> Parts:
     """Return the parts of one platform, downloaded where the cache lacks them, as the lock says where it says it.
 
     Without a lock, packages are what apt serves now and wheels those of the shipped lock.
@@ -63,7 +64,7 @@ def choose_parts(platform: Platform, sources: Sources) -> Parts:
     store = sources.store
     packages = debs.locked(sources.lock, platform, store) if sources.lock else debs.newest(platform, store)
     python = python_of(packages, platform, sources.lock)
-    return Parts(platform, python, packages, choose_wheels(platform, python, sources))
+    return Parts(platform, python, packages, choose_wheels(platform, python, kind, sources))
 
 
 def python_of(packages: Sequence[Part], platform: Platform, lock: Lock | None = None) -> str:
@@ -76,10 +77,10 @@ def python_of(packages: Sequence[Part], platform: Platform, lock: Lock | None = 
     return found[0].removeprefix("python").removesuffix("-minimal")
 
 
-def choose_wheels(platform: Platform, python: str, sources: Sources) -> tuple[Part, ...]:
+def choose_wheels(platform: Platform, python: str, kind: Kind, sources: Sources) -> tuple[Part, ...]:
     """Return the wheels of one platform for a version of Python, as the lock or the shipped one says."""
     lock = sources.lock or read_lock(SHIPPED)
-    return wheels.locked(lock, platform, python, sources.store, sources.wheelhouse)
+    return wheels.locked(lock, platform, python, kind, sources.store, sources.wheelhouse)
 
 
 def make_system(parts: Parts, store: Store, root: Path) -> None:
@@ -98,12 +99,11 @@ def make_system(parts: Parts, store: Store, root: Path) -> None:
     _drop_dangling(root)
 
 
-def make_runtime(parts: Sequence[Part], store: Store, root: Path, *, slim: bool = False) -> None:
+def make_runtime(parts: Sequence[Part], store: Store, root: Path, kind: Kind) -> None:
     """Unpack wheels and copy edgequant's runtime into ``root/opt/edgequant``."""
     library = root / LIBRARY
     for part in parts:
-        if not (slim and part.name == wheels.NUMPY):
-            _unpack_wheel(_stored(part, store), part, library, slim=slim)
+        _unpack_wheel(_stored(part, store), part, library, c_engine=kind != "standard")
     package = Path(toolkit.__file__).parent
     for path in [package / "__init__.py", *sorted((package / "runtime").rglob("*.py"))]:
         copied = library / "toolkit" / path.relative_to(package)
@@ -111,11 +111,11 @@ def make_runtime(parts: Sequence[Part], store: Store, root: Path, *, slim: bool 
         shutil.copyfile(path, copied)
 
 
-def make_rootfs(platform: Platform, sources: Sources, root: Path, *, slim: bool = False) -> Parts:
+def make_rootfs(platform: Platform, sources: Sources, root: Path, kind: Kind = "standard") -> Parts:
     """Fill the empty folder ``root`` with one platform's whole root filesystem, bundles aside; return its parts."""
-    parts = choose_parts(platform, sources)
+    parts = choose_parts(platform, sources, kind)
     make_system(parts, sources.store, root)
-    make_runtime(parts.wheels, sources.store, root, slim=slim)
+    make_runtime(parts.wheels, sources.store, root, kind)
     drop_unneeded(root, platform)
     return parts
 
@@ -159,10 +159,10 @@ def _extract(tar: bytes, root: Path, place: Callable[[str], str | None]) -> None
                 path.symlink_to(entry.linkname)
 
 
-def _unpack_wheel(wheel: Path, part: Part, library: Path, *, slim: bool) -> None:
+def _unpack_wheel(wheel: Path, part: Part, library: Path, *, c_engine: bool) -> None:
     with zipfile.ZipFile(wheel) as archive:
         for entry in archive.infolist():
-            if not entry.is_dir() and prune.keeps_wheel_file(part.name, entry.filename, slim=slim):
+            if not entry.is_dir() and prune.keeps_wheel_file(part.name, entry.filename, c_engine=c_engine):
                 path = _inside(library, entry.filename)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(archive.read(entry))

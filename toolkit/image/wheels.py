@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
+from typing import Literal
 
 from toolkit.errors import EdgequantError, UsageError
 from toolkit.image import tools
@@ -13,8 +14,11 @@ from toolkit.image.lock import Lock, Part
 from toolkit.image.platforms import Platform
 from toolkit.image.store import Store
 
-ENGINE, NUMPY = "onnxruntime", "numpy"
-NAMES = (NUMPY, ENGINE, "tokenizers", "h11")
+ENGINE, NUMPY, GENAI = "onnxruntime", "numpy", "onnxruntime-genai"
+NAMES = (NUMPY, ENGINE, GENAI, "tokenizers", "h11")
+Kind = Literal["standard", "slim", "generation"]
+"""What a runtime is for: encoders, the same without numpy, or text generation too."""
+_WITHOUT: Mapping[Kind, tuple[str, ...]] = {"standard": (GENAI,), "slim": (NUMPY, GENAI), "generation": ()}
 _HINT = "wheels are downloaded by pip as this host has set it up; --wheelhouse takes them from a folder"
 
 
@@ -24,16 +28,25 @@ def newest(platform: Platform, python: str, store: Store, wheelhouse: Path | Non
     return _download(wanted, platform, python, store, wheelhouse)
 
 
-def locked(lock: Lock, platform: Platform, python: str, store: Store, wheelhouse: Path | None) -> tuple[Part, ...]:
+def names_of(kind: Kind) -> frozenset[str]:
+    """Return which wheels a runtime is made of."""
+    return frozenset(NAMES).difference(_WITHOUT[kind])
+
+
+def locked(
+    lock: Lock, platform: Platform, python: str, kind: Kind, store: Store, wheelhouse: Path | None
+) -> tuple[Part, ...]:
     """Return the lock's wheels for a Python version, all in the store; EdgequantError for another digest."""
-    parts = tuple(part for part in lock.of("wheel", platform.architecture) if part.python == python)
-    missing = sorted({*NAMES} - {part.name for part in parts})
+    named = names_of(kind)
+    rows = lock.of("wheel", platform.architecture)
+    parts = tuple(part for part in rows if part.python == python and part.name in named)
+    missing = sorted(named - {part.name for part in parts})
     if missing:
         raise EdgequantError(
             f"the lock has no wheels for Python {python} on {platform.name}",
             where=lock.where,
             got=", ".join(part.name for part in parts) or "none",
-            expected=", ".join(NAMES),
+            expected=", ".join(sorted(named)),
             hint="write a new lock: edgequant image lock",
         )
     lacking = [part for part in parts if store.get(part.sha256) is None]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from toolkit.errors import EdgequantError
 from toolkit.image.rootfs import LIBRARY
+from toolkit.image.wheels import Kind
 from toolkit.isa import qemu
 from toolkit.isa.cpu_models import CpuModel
 from toolkit.isa.front import TOOLKIT, make_front
@@ -32,11 +33,15 @@ _ENV = {
 
 @dataclass(frozen=True)
 class Emulator:
-    """What emulation needs of this machine: a cache folder, and a folder of QEMU's programs (None: the search path)."""
+    """What emulation needs of this machine: a cache folder, and a folder of QEMU's programs (None: the search path).
+
+    ``kind`` is what the runtime under emulation is for.
+    """
 
     cache: Path
     qemu: Path | None = None
     track: Track = silent
+    kind: Kind = "standard"
 
 
 def emulated(model: CpuModel, emulator: Emulator, *, plugins: bool = False) -> Place:
@@ -45,7 +50,7 @@ def emulated(model: CpuModel, emulator: Emulator, *, plugins: bool = False) -> P
     Raises UsageError if QEMU is missing, does not know the model, or takes no plugins where they are wanted.
     """
     build = qemu.find(model, emulator.qemu, plugins=plugins)
-    root = root_for(model.architecture, emulator.cache, emulator.track)
+    root = root_for(model.architecture, emulator.cache, emulator.track, emulator.kind)
     front = make_front(root, model, emulator.cache)
     python = _python(front)
     # A fixed seed: QEMU's own, for the guest's AT_RANDOM.
