@@ -5,11 +5,13 @@ import json
 import pytest
 
 from tests.cli import recipe, workplace
+from tests.runtime.lm import lm_parts
 from toolkit.cli import main
 from toolkit.cli import verify as command
 from toolkit.isa.masked import why_not_masked
 from toolkit.isa.native import why_not_native
 from toolkit.runtime import cpu
+from toolkit.runtime.manifest import TargetInfo
 
 SATURATED = "pairs of products saturate in 16 bits (VPMADDUBSW): 64 x 255 x 127 gives 1048544, exact is 2072640"
 
@@ -141,3 +143,23 @@ def test_a_place_to_judge_on_that_is_none(tmp_path, capsys):
     assert main(place.command("--on", "avx3")) == 2
     assert "unknown CPU model 'avx3'" in capsys.readouterr().err
     assert not place.out.exists()
+
+
+@needs_avx2
+def test_text_generation_is_verified_by_its_tokens(tmp_path, capsys):
+    parts = lm_parts()
+    parts.changes["target"] = TargetInfo("x86-avx2", "x86_64", ())
+    assert main(["verify", str(parts.write(tmp_path / "lm")), "--isa", "avx2"]) == 0
+    printed = capsys.readouterr().out
+    assert SATURATED in printed
+    assert "1 texts, 12 tokens chosen greedily, all the same" in printed
+    assert "pair bound" not in printed
+
+
+def test_text_generation_has_no_sentences_to_compare_and_no_cost(tmp_path, capsys):
+    bundle = str(lm_parts().write(tmp_path / "lm"))
+    for asked in (["verify", bundle, "--isa", "avx2", "--sample", "2"], ["parity", bundle]):
+        assert main(asked) == 2
+        assert "sentences are run through encoders" in capsys.readouterr().err
+    assert main(["cost", bundle]) == 2
+    assert "instructions are counted for encoders" in capsys.readouterr().err

@@ -1,13 +1,16 @@
 """Real QEMU on the real root filesystem of an image, with the tiny bundle."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.isa.emulator import EMULATOR, emulated_or_skip
+from tests.runtime.lm import PROMPT, REST, lm_parts
 from tests.runtime.tiny import TEXTS, Parts, text_model
 from toolkit.isa.cpu_models import cpu_model
+from toolkit.isa.emulated import emulated
 from toolkit.isa.place import bundle_outputs, run
 from toolkit.isa.roots import root_path
 from toolkit.isa.trace import shown_kinds, traced
@@ -45,6 +48,14 @@ def test_the_runtime_answers_on_a_cortex_a72(tmp_path):
     assert np.allclose(got, text_model().raw(TEXTS), atol=1e-6)
     assert "load, store" in shown
     assert not shown & {"udot", "sdot", "ummla"}
+
+
+def test_text_is_generated_on_a_cortex_a76(tmp_path):
+    emulated_or_skip("cortex-a76")
+    place = emulated(cpu_model("cortex-a76"), replace(EMULATOR, kind="generation"))
+    bundle = lm_parts().write(tmp_path / "lm")
+    done = run(place, ("-P", "-m", "toolkit.runtime", "generate", str(bundle), PROMPT, "--threads", "1"))
+    assert done.stdout.decode() == f"{REST}\n"
 
 
 def test_the_root_is_kept_for_the_next_run():

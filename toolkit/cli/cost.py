@@ -45,6 +45,8 @@ def configure(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> int:
     """Count and report."""
     bundle = open_bundle(args.bundle)
+    if bundle.manifest.task == "text-generation":
+        raise UsageError("instructions are counted for encoders, and this bundle is for text generation")
     emulator = Emulator(cache_folder(), args.qemu, terminal.track)
     source = _float(args, bundle)
     details: list[str] = []

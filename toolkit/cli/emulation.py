@@ -44,6 +44,9 @@ def sample_or(args: Namespace, manifest: "Manifest", default: int | None) -> "Sa
     """Return the sentences that the options ask for, ``default`` of them if they ask for no number."""
     from toolkit.isa.sentences import Sample  # noqa: PLC0415 - a device has no onnx
 
+    if manifest.task == "text-generation":
+        hint = "edgequant verify BUNDLE --isa …, which compares its golden tokens"
+        raise UsageError("sentences are run through encoders, and this bundle is for text generation", hint=hint)
     count = args.sample or (None if args.budget else default)
     return Sample(_texts(args.texts, manifest), count, args.budget)
 
