@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -230,6 +231,26 @@ def sentiment_probe(folder: Path, demo: Path) -> Path:
         shutil.copyfile(demo / name, folder / name)
     labels = {"0": "negative", "1": "positive"}
     change_json(folder / "config.json", architectures=["BertForSequenceClassification"], id2label=labels, label2id=None)
+    return folder
+
+
+def with_outliers(folder: Path, demo: Path, layers: Iterable[int], factor: float = 50.0) -> Path:
+    """Write ``demo`` with one channel of each attention head ``factor`` times as large in some layers.
+
+    A value channel i becomes v_i + factor * v_j of its neighbour, and the output's weights take it away again: the
+    function is preserved. Unlike a channel that is scaled, this is not undone by smoothing.
+    """
+    shutil.copytree(demo, folder)
+    found = load_file(demo / "model.safetensors")
+    heads = json.loads((demo / "config.json").read_text(encoding="utf-8"))["num_attention_heads"]
+    for layer in layers:
+        names = [f"encoder.layer.{layer}.attention.{part}" for part in ("self.value", "output.dense")]
+        value, bias, output = found[f"{names[0]}.weight"], found[f"{names[0]}.bias"], found[f"{names[1]}.weight"]
+        for i in range(0, len(value), len(value) // heads):
+            value[i] += factor * value[i + 1]
+            bias[i] += factor * bias[i + 1]
+            output[:, i + 1] -= factor * output[:, i]
+    save_file(found, folder / "model.safetensors")
     return folder
 
 

@@ -40,6 +40,7 @@ STAGES = (
     "statistics",
     "gate",
     "speed",
+    "fallback",
     "report",
     "golden",
     "bundle",

@@ -9,6 +9,7 @@ from pathlib import Path
 import toolkit
 from toolkit import decisions
 from toolkit.atomic import whole_folder
+from toolkit.fallback import Fallback
 from toolkit.gate import GateReport, file_info
 from toolkit.plan import QuantPlan
 from toolkit.runtime.manifest import (
@@ -52,6 +53,7 @@ class Content:
     report: GateReport
     precision: str = "int8"
     measurement: Measurement | None = None  # None: the forms are the recipe's
+    fallback: Fallback | None = None  # None: the plan is the recipe's alone
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,9 @@ def write_files(out: Path, content: Content | Facts, made: Mapping[str, bytes], 
 
 
 def decided(content: Content) -> dict[str, object]:
-    """Return every decision: of each tensor, and of the graph's forms."""
-    return decisions.decisions(content.plan) | described(content.recipe.forms, content.measurement)
+    """Return every decision: of each tensor, and of the graph's forms; and what a fallback or a budget gave up."""
+    found = decisions.decisions(content.plan) | described(content.recipe.forms, content.measurement)
+    return found if content.fallback is None else found | {"fallback": content.fallback.as_dict()}
 
 
 def tokenizer_info(source: Source | CausalSource) -> TokenizerInfo:

@@ -1,24 +1,30 @@
 """The main job: lower → observe → plan → apply → gate → bundle, for one float model and one target."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
 
-from toolkit import gate
+from toolkit import fallback, gate
 from toolkit.apply import apply
 from toolkit.bundle import Content, tokenizer_info, write_bundle
 from toolkit.errors import EmptySetError
+from toolkit.fallback import Budget, Fallback, LatencyBudget, Tried
 from toolkit.feeds import equal_length_feeds
 from toolkit.gate import GateReport, Proven
 from toolkit.golden import golden_vectors
-from toolkit.lower import lower
+from toolkit.isa.place import Place
+from toolkit.limits import Bounds
+from toolkit.lower import Lowered, lower
+from toolkit.metrics import Float
 from toolkit.observe import observe
 from toolkit.plan import QuantPlan, plan
 from toolkit.progress import Track, silent
 from toolkit.runtime.manifest import ModelInfo
-from toolkit.runtime.tokenization import Text, TextTokenizer
+from toolkit.runtime.tokenization import Encoded, Text, TextTokenizer
 from toolkit.samples import Samples, check_disjoint
 from toolkit.sources.source import Source
 from toolkit.subjects import source_subject
@@ -39,6 +45,8 @@ class Job:
     decision: Decision | None = None  # None: as the recipe says
     on: Proven | None = None  # where int8 is judged; None: on this CPU
     measurement: Measurement | None = None  # that the recipe's forms come from; None: they are the recipe's own
+    budget: Budget | None = None  # what may be spent; a recipe holds the limits of an accuracy budget already
+    clock: Callable[[], Place | None] = lambda: None  # gives the place where layers are timed; None: nowhere
 
 
 @dataclass(frozen=True)
@@ -61,30 +69,52 @@ def quantize(job: Job, track: Track = silent) -> Quantized:
 
     Raises DataError for sets that overlap or are empty, NumericsError for NaN or infinity.
     """
-    source, recipe = job.source, job.recipe
     check_disjoint(job.calibration, job.evaluation)
-    decided = _plan(job, track)
-    fp32 = source_subject(source)
-    int8 = ir.to_proto(decided[1]).SerializeToString()
-    subject = source_subject(source, int8, recipe.runtime.session_info())
-    rules = gate.Rules(job.decision or recipe.gate.decision, recipe.gate.confidence)
-    elsewhere = None if job.on is None else job.on.elsewhere(subject, job.threads, track)
-    trial = gate.Trial(job.evaluation, recipe.gate.limits(source.task), rules, job.threads, elsewhere)
-    report = gate.compare(fp32, subject, trial, track)
+    texts = _calibration_tokens(job)
+    lowered = lower(job.source.model)
+    if job.budget is None:
+        tried, found = _by_recipe(job, lowered, texts, track)
+    else:
+        tried, found = _by_budget(
+            job, job.budget, fallback.make_bench(_model(job, lowered, texts), fallback.BUDGET, track), track
+        )
+    source, recipe = job.source, job.recipe
+    fp32, subject = source_subject(source), source_subject(source, tried.model, recipe.runtime.session_info())
     golden = golden_vectors(subject.loaded(job.threads), source.task)
     content = Content(
-        source,
-        recipe,
-        job.calibration,
-        job.evaluation,
-        decided[0],
-        int8,
-        fp32.info,
-        golden,
-        report,
+        source=source,
+        recipe=recipe,
+        calibration=job.calibration,
+        evaluation=job.evaluation,
+        plan=tried.plan,
+        model=tried.model,
+        info=fp32.info,
+        golden=golden,
+        report=tried.report,
         measurement=job.measurement,
+        fallback=found,
     )
     return Quantized(job, fp32.model, fp32.info, content)
+
+
+def _by_recipe(job: Job, lowered: Lowered, texts: list[Encoded], track: Track) -> tuple[Tried, Fallback | None]:
+    """Return the model that the recipe decides; where the gate refuses it and another could pass, what falls back."""
+    inputs = [str(value.name) for value in job.source.model.graph.inputs]
+    ranges = observe(lowered, equal_length_feeds(texts, inputs), track)
+    decided = plan(lowered, ranges, job.recipe.quantization, track)
+    judge = _Judge(job, lowered, track)
+    first = judge(decided, job.recipe.gate.confidence)
+    if first.report.passed or not job.recipe.quantization.fallback or not judge.can_pass(first):
+        return first, None
+    bench = fallback.make_bench(_model(job, lowered, texts), fallback.FALLBACK, track)
+    return fallback.rescue(bench, judge.court(), first)
+
+
+def _by_budget(job: Job, budget: Budget, bench: fallback.Bench, track: Track) -> tuple[Tried, Fallback]:
+    court = _Judge(job, bench.model.lowered, track).court()
+    if isinstance(budget, LatencyBudget):
+        return fallback.within_latency(bench, court, budget)
+    return fallback.within_accuracy(bench, court, f"--budget {budget.text}")
 
 
 def write(quantized: Quantized, out: Path, *, replace: bool = False, keep_rejected: bool = False) -> Path:
@@ -106,16 +136,71 @@ def write(quantized: Quantized, out: Path, *, replace: bool = False, keep_reject
     raise gate.refusal(report, where, ", so no bundle was written", hint)
 
 
-def _plan(job: Job, track: Track) -> tuple[QuantPlan, ir.Model]:
+class _Judge:
+    """Builds and judges one plan after the other; fp32 is run once."""
+
+    def __init__(self, job: Job, lowered: Lowered, track: Track) -> None:
+        self._job, self._lowered, self._track = job, lowered, track
+        self._fp32 = source_subject(job.source)
+
+    @cached_property
+    def _reference(self) -> Float:
+        reading = gate.reading_of(self._job.source, self._job.evaluation)
+        return gate.run(self._fp32.loaded(self._job.threads), reading, "evaluate fp32", self._track)
+
+    def __call__(self, decided: QuantPlan, confidence: float) -> Tried:
+        job, model = self._job, _build(self._job, self._lowered, decided)
+        subject = source_subject(job.source, model, job.recipe.runtime.session_info())
+        elsewhere = None if job.on is None else job.on.elsewhere(subject, job.threads, self._track)
+        trial = gate.Trial(
+            job.evaluation, self._limits(), self._rules(confidence), job.threads, elsewhere, self._reference
+        )
+        return Tried(decided, model, gate.compare(self._fp32, subject, trial, self._track))
+
+    def can_pass(self, tried: Tried) -> bool:
+        """Tell whether the gate would pass fp32 itself, if it had the size of this model."""
+        files = self._fp32.file, gate.file_info(tried.model)
+        evidence = gate.Evidence(self._job.evaluation, (self._reference, self._reference), files)
+        rules = self._rules(self._job.recipe.gate.confidence)
+        return gate.judge(self._job.source, evidence, self._limits(), rules).passed
+
+    def court(self) -> fallback.Court:
+        """Return what a search is told of the gate."""
+        return fallback.Court(self._limits(), self._job.recipe.gate.confidence, self)
+
+    def _limits(self) -> dict[str, Bounds]:
+        return self._job.recipe.gate.limits(self._job.source.task)
+
+    def _rules(self, confidence: float) -> gate.Rules:
+        return gate.Rules(self._job.decision or self._job.recipe.gate.decision, confidence)
+
+
+def _build(job: Job, lowered: Lowered, decided: QuantPlan) -> bytes:
+    return bytes(ir.to_proto(with_forms(apply(lowered, decided), job.recipe.forms)).SerializeToString())
+
+
+def _model(job: Job, lowered: Lowered, texts: list[Encoded]) -> fallback.Model:
+    """Return what a search takes; times are of the recipe's profiles, as far as the model reads."""
+    most = job.source.max_length
+    usual = tuple(one.model_copy(update={"length": min(one.length, most)}) for one in job.recipe.tuning.profiles)
+    return fallback.Model(
+        source=job.source,
+        lowered=lowered,
+        texts=texts,
+        recipe=job.recipe,
+        build=lambda decided: _build(job, lowered, decided),
+        profiles=job.budget.profiles(usual) if isinstance(job.budget, LatencyBudget) else usual,
+        place=job.clock(),
+        threads=job.threads,
+    )
+
+
+def _calibration_tokens(job: Job) -> list[Encoded]:
     tokenizer = TextTokenizer(job.source.tokenizer_json, tokenizer_info(job.source))
     texts = [encoded for encoded in tokenizer.encode(_calibration_texts(job)) if encoded.ids]
     if not texts:
         raise EmptySetError("the calibration set is empty", where=job.calibration.name, hint="give a few hundred texts")
-    inputs = [str(value.name) for value in job.source.model.graph.inputs]
-    lowered = lower(job.source.model)
-    ranges = observe(lowered, equal_length_feeds(texts, inputs), track)
-    decided = plan(lowered, ranges, job.recipe.quantization, track)
-    return decided, with_forms(apply(lowered, decided), job.recipe.forms)
+    return texts
 
 
 def _calibration_texts(job: Job) -> list[Text]:

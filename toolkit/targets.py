@@ -105,6 +105,8 @@ class Quantization(StrictModel):
     """Ordered rules: each one that matches overrides what the ones before it said."""
 
     rules: tuple[Rule, ...]
+    fallback: bool = True
+    """Where the gate refuses, layers give up int8 until it passes."""
     text_generation: Annotated[TextGeneration | None, Field(alias="text-generation")] = None
 
     def decide(self, kind: Literal["linear", "embedding"], name: str, parameters: int) -> Treatment:

@@ -85,5 +85,6 @@ EVERYTHING = Page(
     parts=(Part("embedding tables", 47_000_000, 12_000_000), Part("the rest", 53_000_000, 14_000_000)),
     speeds=(Speed(1, 16, 5.1, 1.6, 3.2), Speed(8, 64, 40.0, 44.0, 0.91)),
     provenance=(("built by", "edgequant"), ("calibration name", NASTY[0])),
+    mixed=("the gate refused int8", f"{NASTY[0]}: float", NASTY[2]),
 )
 PAGES = {name: Page(report) for name, report in REPORTS.items()} | {"everything": EVERYTHING}

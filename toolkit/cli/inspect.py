@@ -6,6 +6,7 @@ from typing import Any
 
 from toolkit import decisions
 from toolkit.cli import terminal, tune
+from toolkit.fallback import sentences
 from toolkit.lower.left_out import TWO_ACTIVATIONS
 from toolkit.runtime.bundle import open_bundle
 
@@ -75,4 +76,4 @@ def _sentences(found: dict[str, Any]) -> list[str]:
     for reason, names in reasons.items():
         lines.append(f"{len(names)} x float: {reason}")
         lines += [f"    {name}" for name in names if reason != TWO_ACTIVATIONS]
-    return lines
+    return [*lines, *(["", *sentences(found["fallback"])] if "fallback" in found else [])]

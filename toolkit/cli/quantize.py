@@ -7,13 +7,12 @@ from pathlib import Path
 from toolkit import archive, bundle, ending, speed
 from toolkit import quantize as job
 from toolkit.atomic import refuse_existing
-from toolkit.cli import causal, inputs, outputs, terminal, tune
+from toolkit.cli import causal, inputs, outputs, precision, terminal, tune
 from toolkit.cli.reach import add_on, place_to_judge_on
 from toolkit.cli.verdict_tables import gate_table
-from toolkit.decisions import decisions
 from toolkit.errors import GateError, UsageError
 from toolkit.isa.native import why_not_native
-from toolkit.report.page import Page, layers, provenance
+from toolkit.report.page import Page, layers, mixed, provenance
 from toolkit.report.parts import parts
 from toolkit.runtime import cpu
 from toolkit.runtime.manifest import Task
@@ -58,6 +57,7 @@ def configure(parser: ArgumentParser) -> None:
     add_on(parser)
     tune.configure(parser)
     causal.configure(parser)
+    precision.configure(parser)
     outputs.configure(parser)
     data = inputs.add_data(parser)
     data.add_argument("--calibration", metavar="SET", help="texts like those of the app (default: by task)")
@@ -76,17 +76,29 @@ def run(args: Namespace) -> int:
     name = args.name or (None if args.model else DEMO_NAME)
     if args.out is not None:
         _refuse_existing(args, args.out)
-    options = inputs.source_options(args, name)
+    budget, options = precision.budget_of(args), inputs.source_options(args, name)
     if is_causal(model, options):
+        precision.refuse_causal(budget)
         return causal.quantize(args, recipe, options)
     source = open_source(model, options)
+    recipe = precision.recipe_for(args, recipe, budget, source.task)
     out = args.out or Path("out") / f"{source.name}-{recipe.name}"
     _refuse_existing(args, out)
     calibration, evaluation = _samples(args, source)
     on = place_to_judge_on(args.on, recipe.verify, args.qemu)
     measured = tune.measurement(args, recipe, source)
-    recipe = recipe if measured is None else measured.recipe(recipe)
-    work = job.Job(source, recipe, calibration, evaluation, args.threads, args.decision, on, measurement=measured)
+    work = job.Job(
+        source=source,
+        recipe=recipe if measured is None else measured.recipe(recipe),
+        calibration=calibration,
+        evaluation=evaluation,
+        threads=args.threads,
+        decision=args.decision,
+        on=on,
+        measurement=measured,
+        budget=budget,
+        clock=precision.clock(recipe.verify),
+    )
     made = job.quantize(work, terminal.track)
     speeds = () if args.no_speed else _time(made)
     if outputs.wanted(args):
@@ -128,10 +140,12 @@ def _time(made: job.Quantized) -> tuple[speed.Speed, ...]:
 
 def _page(made: job.Quantized, speeds: tuple[speed.Speed, ...]) -> Page:
     content = made.content
+    decided = bundle.decided(content)
     return Page(
         report=made.report,
         target=content.recipe.name,
-        layers=layers(decisions(content.plan)),
+        layers=layers(decided),
+        mixed=mixed(decided),
         parts=parts(made.fp32, content.model),
         speeds=speeds,
         provenance=provenance(bundle.provenance(content)),
@@ -152,7 +166,9 @@ def _report(
     report = made.report
     if args.json:
         written = {name: None if path is None else str(path) for name, path in (("out", folder), ("archive", archived))}
-        found = described(made.content.recipe.forms, made.content.measurement)
+        content = made.content
+        found = described(content.recipe.forms, content.measurement)
+        found |= {"fallback": None if content.fallback is None else content.fallback.as_dict()}
         terminal.print_json({**written, "gate": report.as_dict(), "speed": [vars(item) for item in speeds], **found})
         return
     terminal.print_table(gate_table(report, f"{made.job.source.name} for {made.job.recipe.name}"))
@@ -173,7 +189,7 @@ def _facts(made: job.Quantized, speeds: tuple[speed.Speed, ...]) -> list[str]:
     ]
     if ratios:
         lines.append(f"speed-up  {ratios} (batch x tokens; CPU time of one thread, on this CPU)")
-    return lines
+    return [*lines, *precision.facts(content.fallback)]
 
 
 def _next(source: Source, recipe: Recipe, folder: Path) -> None:

@@ -10,7 +10,7 @@ from toolkit.cli.verdict_tables import gate_table, trend_table
 from toolkit.errors import BundleError, UsageError
 from toolkit.gate import GateReport
 from toolkit.gate.reading import read_report
-from toolkit.report.page import Page, layers, provenance
+from toolkit.report.page import Page, layers, mixed, provenance
 from toolkit.report.parts import parts
 from toolkit.report.schema import SCHEMA
 from toolkit.runtime.bundle import Bundle, open_bundle
@@ -63,10 +63,12 @@ def bundle_page(folder: Path) -> Page:
 
 def page_of(bundle: Bundle, report: GateReport, models: tuple[bytes | None, bytes]) -> Page:
     """Return a report of a bundle's model with what the bundle says of it; ``models``: fp32's, if known, and int8's."""
+    decided = decisions.read(bundle.folder)
     return Page(
         report=report,
         target=bundle.manifest.target.name,
-        layers=layers(decisions.read(bundle.folder)),
+        layers=layers(decided),
+        mixed=mixed(decided),
         parts=parts(*models),
         provenance=provenance(bundle.manifest.provenance),
     )

@@ -24,6 +24,7 @@ def markdown(page: Page) -> str:
         f"{escaped(words.headline(report))} Judged on {report.rows} rows of {escaped(report.dataset)}{_place(report)}.",
         _verdicts(report.verdicts),
         *_facts(page),
+        *_mixed(page.mixed),
         *_baseline(report),
         *_slices(report),
         *_worst(report.worst),
@@ -69,6 +70,10 @@ def _facts(page: Page) -> list[str]:
         shown = ", ".join(f"{item.ratio:.2f}x at {item.batch}x{item.length}" for item in page.speeds)
         facts.append(f"**Speed-up** {shown} (batch x tokens; CPU time of one thread, where the gate ran)")
     return ["  \n".join(facts)]
+
+
+def _mixed(sentences: Sequence[str]) -> list[str]:
+    return [_details("Mixed precision", "  \n".join(map(escaped, sentences)))] if sentences else []
 
 
 def _baseline(report: GateReport) -> list[str]:

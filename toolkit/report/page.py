@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from toolkit.fallback import sentences
 from toolkit.gate import GateReport
 from toolkit.speed import Speed
 
@@ -39,6 +40,7 @@ class Page:
     parts: tuple[Part, ...] = ()
     speeds: tuple[Speed, ...] = ()
     provenance: tuple[tuple[str, str], ...] = ()
+    mixed: tuple[str, ...] = ()  # what a fallback or a budget gave up, in sentences
 
     @property
     def title(self) -> str:
@@ -52,6 +54,11 @@ def layers(decisions: Mapping[str, Any]) -> tuple[Layer, ...]:
         Layer(item["name"], _kind(item["name"]), item["precision"], item.get("sqnr_db"), item["why"][-1])
         for item in (*decisions["embedding"], *decisions["linear"])
     )
+
+
+def mixed(decisions: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a bundle's decisions say of a fallback or a budget."""
+    return tuple(line.strip() for line in sentences(decisions["fallback"])) if "fallback" in decisions else ()
 
 
 def provenance(found: Mapping[str, object]) -> tuple[tuple[str, str], ...]:
