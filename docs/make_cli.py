@@ -10,6 +10,7 @@ from toolkit import cli
 COMMANDS = (
     "",
     "quantize",
+    "compare",
     "prepare",
     "embed",
     "classify",

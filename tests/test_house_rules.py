@@ -27,6 +27,7 @@ STAGES = (
     "kit",
     "numerics",
     "isa",
+    "engines",
     "samples",
     "sources",
     "lower",
@@ -48,6 +49,7 @@ STAGES = (
     "quantize",
     "causal",
     "sets",
+    "compare",
     "prepare",
     "cli",
 )

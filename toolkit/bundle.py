@@ -94,8 +94,12 @@ def write_files(out: Path, content: Content | Facts, made: Mapping[str, bytes], 
 
 
 def decided(content: Content) -> dict[str, object]:
-    """Return every decision: of each tensor, and of the graph's forms; and what a fallback or a budget gave up."""
-    found = decisions.decisions(content.plan) | described(content.recipe.forms, content.measurement)
+    """Return every decision: of each tensor, and of the graph's forms; and what a fallback or a budget gave up.
+
+    Forms are edgequant's own engine's.
+    """
+    forms = described(content.recipe.forms, content.measurement) if content.plan.engine == "native" else {}
+    found = decisions.decisions(content.plan) | forms
     return found if content.fallback is None else found | {"fallback": content.fallback.as_dict()}
 
 
@@ -156,6 +160,7 @@ def provenance(content: Content | Facts) -> dict[str, object]:
     """Return where a bundle comes from: model, recipe, data and versions."""
     return {
         "built_by": f"edgequant {toolkit.__version__}",
+        **({"engine": content.plan.engine} if isinstance(content, Content) else {}),
         "graph_from": content.source.built_by,
         "model_sha256": content.source.digest,
         **({"model_origin": content.source.origin} if content.source.origin else {}),

@@ -19,6 +19,7 @@ def decisions(plan: QuantPlan) -> dict[str, Any]:
     """Return the plan as plain values, without its weights."""
     return {
         "schema": SCHEMA,
+        "engine": plan.engine,
         "linear": [_linear(item) for item in plan.linears],
         "embedding": [_embedding(item) for item in plan.embeddings],
         "float": list(plan.unquantized),

@@ -65,6 +65,8 @@ class QuantPlan:
     linears: tuple[LinearPlan, ...]
     embeddings: tuple[EmbeddingPlan, ...]
     unquantized: tuple[str, ...]
+    engine: str = "native"
+    """Who decided: "native" is edgequant; of another engine, by name and version, nothing more is known here."""
 
 
 def plan(lowered: Lowered, ranges: Ranges, rules: Quantization, track: Track = silent) -> QuantPlan:

@@ -1,5 +1,6 @@
 """The main job: lower → observe → plan → apply → gate → bundle, for one float model and one target."""
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,9 @@ import onnx_ir as ir
 from toolkit import fallback, gate
 from toolkit.apply import apply
 from toolkit.bundle import Content, tokenizer_info, write_bundle
+from toolkit.engines import calling
+from toolkit.engines.catalog import ENGINES, Engine
+from toolkit.engines.order import Order, write_feeds
 from toolkit.errors import EmptySetError
 from toolkit.fallback import Budget, Fallback, LatencyBudget, Tried
 from toolkit.feeds import equal_length_feeds
@@ -28,7 +32,7 @@ from toolkit.runtime.tokenization import Encoded, Text, TextTokenizer
 from toolkit.samples import Samples, check_disjoint
 from toolkit.sources.source import Source
 from toolkit.subjects import source_subject
-from toolkit.targets import Decision, Recipe
+from toolkit.targets import Decision, EngineName, Recipe
 from toolkit.tuning.measurement import Measurement
 from toolkit.tuning.rewrite import with_forms
 
@@ -47,6 +51,8 @@ class Job:
     measurement: Measurement | None = None  # that the recipe's forms come from; None: they are the recipe's own
     budget: Budget | None = None  # what may be spent; a recipe holds the limits of an accuracy budget already
     clock: Callable[[], Place | None] = lambda: None  # gives the place where layers are timed; None: nowhere
+    engine: EngineName | None = None  # None: as the recipe says
+    engine_python: Path | None = None  # has the packages of an engine that is not edgequant's; None: this one
 
 
 @dataclass(frozen=True)
@@ -70,9 +76,13 @@ def quantize(job: Job, track: Track = silent) -> Quantized:
     Raises DataError for sets that overlap or are empty, NumericsError for NaN or infinity.
     """
     check_disjoint(job.calibration, job.evaluation)
-    texts = _calibration_tokens(job)
+    texts = calibration_tokens(job.source, job.calibration, job.evaluation)
     lowered = lower(job.source.model)
-    if job.budget is None:
+    engine = job.engine or job.recipe.quantization.engine
+    if engine != "native":
+        plan_of_none, model = _by_other(job, ENGINES[engine], texts)
+        tried, found = _Judge(job, lowered, track).judged(plan_of_none, model, job.recipe.gate.confidence), None
+    elif job.budget is None:
         tried, found = _by_recipe(job, lowered, texts, track)
     else:
         tried, found = _by_budget(
@@ -149,7 +159,11 @@ class _Judge:
         return gate.run(self._fp32.loaded(self._job.threads), reading, "evaluate fp32", self._track)
 
     def __call__(self, decided: QuantPlan, confidence: float) -> Tried:
-        job, model = self._job, _build(self._job, self._lowered, decided)
+        return self.judged(decided, _build(self._job, self._lowered, decided), confidence)
+
+    def judged(self, decided: QuantPlan, model: bytes, confidence: float) -> Tried:
+        """Judge a model, whoever built it."""
+        job = self._job
         subject = source_subject(job.source, model, job.recipe.runtime.session_info())
         elsewhere = None if job.on is None else job.on.elsewhere(subject, job.threads, self._track)
         trial = gate.Trial(
@@ -195,20 +209,36 @@ def _model(job: Job, lowered: Lowered, texts: list[Encoded]) -> fallback.Model:
     )
 
 
-def _calibration_tokens(job: Job) -> list[Encoded]:
-    tokenizer = TextTokenizer(job.source.tokenizer_json, tokenizer_info(job.source))
-    texts = [encoded for encoded in tokenizer.encode(_calibration_texts(job)) if encoded.ids]
+def _by_other(job: Job, engine: Engine, texts: list[Encoded]) -> tuple[QuantPlan, bytes]:
+    """Return a plan that names another engine and decides nothing, and the model that the engine makes."""
+    with tempfile.TemporaryDirectory() as name:
+        feeds, model, out = (Path(name) / file for file in ("feeds.npz", "fp32.onnx", f"{engine.name}.onnx"))
+        python = calling.interpreter(job.engine_python, Path(name))
+        calling.require(engine, python)
+        write_feeds(feeds, equal_length_feeds(texts, source_subject(job.source).info.inputs))
+        model.write_bytes(source_subject(job.source).model)
+        cpu, isa = job.recipe.cpu, job.recipe.verify.isa
+        built = calling.build(engine, Order(str(model), str(feeds), str(out), isa, cpu.pair_saturation), python)
+        return QuantPlan((), (), (), built.by), out.read_bytes()
+
+
+def calibration_tokens(source: Source, calibration: Samples, evaluation: Samples) -> list[Encoded]:
+    """Return the calibration set's tokens, in pairs where the model will read pairs; EmptySetError without any."""
+    tokenizer = TextTokenizer(source.tokenizer_json, tokenizer_info(source))
+    read = _calibration_texts(calibration, pairs=reads_pairs(source, evaluation))
+    texts = [encoded for encoded in tokenizer.encode(read) if encoded.ids]
     if not texts:
-        raise EmptySetError("the calibration set is empty", where=job.calibration.name, hint="give a few hundred texts")
+        raise EmptySetError("the calibration set is empty", where=calibration.name, hint="give a few hundred texts")
     return texts
 
 
-def _calibration_texts(job: Job) -> list[Text]:
+def _calibration_texts(calibration: Samples, *, pairs: bool) -> list[Text]:
     """Return what the graph is observed on: texts, or pairs of them where that is what the model will read."""
-    texts, pairs = job.calibration.texts, job.calibration.pairs
-    if not reads_pairs(job.source, job.evaluation):
+    texts = calibration.texts
+    if not pairs:
         return list(texts)
-    return list(zip(texts, pairs or (*texts[1:], texts[0]), strict=True))  # single texts: each with the next
+    seconds = calibration.pairs or (*texts[1:], texts[0])  # single texts: each with the next
+    return list(zip(texts, seconds, strict=True))
 
 
 def reads_pairs(source: Source, evaluation: Samples) -> bool:

@@ -29,6 +29,8 @@ Precision = Literal["int8", "float"]
 WeightRange = Literal["full", "pair", "reduced"]
 Smoothing = Literal["none", "search"]
 Decision = Literal["interval", "point"]
+EngineName = Literal["native", "onnxruntime", "neural-compressor"]
+"""Who quantizes: edgequant itself, or another quantizer in a process of its own."""
 Isa = Literal["avx2", "vnni", "neon", "dotprod", "i8mm"]
 """A family of int8 kernels of ONNX Runtime, by the CPU feature that it needs."""
 
@@ -104,6 +106,8 @@ class TextGeneration(StrictModel):
 class Quantization(StrictModel):
     """Ordered rules: each one that matches overrides what the ones before it said."""
 
+    engine: EngineName = "native"
+    """Only ``native`` reads the rules; the others have rules of their own."""
     rules: tuple[Rule, ...]
     fallback: bool = True
     """Where the gate refuses, layers give up int8 until it passes."""

@@ -20,6 +20,10 @@ COMMANDS = {
     "report": ("render the gate's report of a bundle or a file: a page, JUnit XML, markdown, annotations", "report"),
     "inspect": ("show what was decided for every tensor of a bundle, and why", "inspect"),
     "parity": ("run one bundle on every int8 kernel that this machine can reach, and compare them", "parity"),
+    "compare": (
+        "quantize one model by every engine: size, accuracy, time and memory side by side",
+        "compare",
+    ),
     "cost": ("count the instructions of fp32 and int8 on CPUs that cannot be timed here", "cost"),
     "targets": ("list the target CPUs, or explain one recipe", "targets"),
     "sets": ("list the calibration and evaluation sets that are shipped", "sets"),

@@ -36,6 +36,12 @@ def add_data(parser: ArgumentParser) -> _ArgumentGroup:
     return data
 
 
+def add_calibration(data: _ArgumentGroup) -> None:
+    """Add the options of the calibration set to the group of the evaluation set."""
+    data.add_argument("--calibration", metavar="SET", help="texts like those of the app (default: by task)")
+    data.add_argument("--calibration-samples", type=positive, metavar="N", help="use at most N texts")
+
+
 def add_model(parser: ArgumentParser) -> None:
     """Add the options of a model."""
     model = parser.add_argument_group("model", "where its own files leave it open, or are wrong")
@@ -57,7 +63,17 @@ def source_options(args: Namespace, name: str | None) -> SourceOptions:
 
 def evaluation(args: Namespace, model: Judged) -> Samples:
     """Return the evaluation set; DataError where its labels or columns are not what the model needs."""
-    return evaluation_set(DataSet(args.eval, columns_of(args, args.eval), args.eval_samples), model)
+    return evaluation_set(wanted_evaluation(args), model)
+
+
+def wanted_evaluation(args: Namespace) -> DataSet:
+    """Return the evaluation set as the user named it."""
+    return DataSet(args.eval, columns_of(args, args.eval), args.eval_samples)
+
+
+def wanted_calibration(args: Namespace) -> DataSet:
+    """Return the calibration set as the user named it."""
+    return DataSet(args.calibration, columns_of(args, args.calibration, ("text", "text2")), args.calibration_samples)
 
 
 def columns_of(args: Namespace, spec: str | None, roles: Sequence[str] = ROLES) -> dict[str, str] | None:

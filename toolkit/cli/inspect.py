@@ -25,6 +25,12 @@ def run(args: Namespace) -> int:
         terminal.print_json(found)
         return 0
     manifest = bundle.manifest
+    if found.get("engine", "native") != "native":  # bundles of before have none
+        told = (
+            f"{manifest.name} for {manifest.target.name} was quantized by {found['engine']}: model.onnx has what it did"
+        )
+        terminal.out().print(told, soft_wrap=True, markup=False)
+        return 0
     made = terminal.table(
         "linear layer", ">shape", "precision", ">SQNR dB", ">alpha", "weights", ">peak",
         title=f"{manifest.name} for {manifest.target.name}",

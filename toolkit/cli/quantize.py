@@ -8,8 +8,10 @@ from toolkit import archive, bundle, ending, speed
 from toolkit import quantize as job
 from toolkit.atomic import refuse_existing
 from toolkit.cli import causal, inputs, outputs, precision, terminal, tune
+from toolkit.cli.engines import add_engine, add_pythons, engine_of, pythons
 from toolkit.cli.reach import add_on, place_to_judge_on
 from toolkit.cli.verdict_tables import gate_table
+from toolkit.engines.catalog import python_of
 from toolkit.errors import GateError, UsageError
 from toolkit.isa.native import why_not_native
 from toolkit.report.page import Page, layers, mixed, provenance
@@ -18,7 +20,7 @@ from toolkit.runtime import cpu
 from toolkit.runtime.manifest import Task
 from toolkit.runtime.options import positive
 from toolkit.samples import Samples
-from toolkit.sets import DataSet, calibration_set
+from toolkit.sets import calibration_set
 from toolkit.sources import DEMO_NAME, Source, demo_model, is_causal, open_source
 from toolkit.targets import Recipe, load_recipe, recipe_files
 from toolkit.tuning.measurement import described
@@ -54,14 +56,15 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--no-speed", action="store_true", help="do not time fp32 against int8")
     parser.add_argument("--threads", type=positive, metavar="N", help="threads (default: all of this process)")
+    add_engine(parser)
+    add_pythons(parser)
     add_on(parser)
     tune.configure(parser)
     causal.configure(parser)
     precision.configure(parser)
     outputs.configure(parser)
     data = inputs.add_data(parser)
-    data.add_argument("--calibration", metavar="SET", help="texts like those of the app (default: by task)")
-    data.add_argument("--calibration-samples", type=positive, metavar="N", help="use at most N texts")
+    inputs.add_calibration(data)
     inputs.add_model(parser)
 
 
@@ -70,6 +73,7 @@ def run(args: Namespace) -> int:
     ending.unwind_on_sigterm()
     outputs.check(args)
     recipe = load_recipe(args.target)
+    engine = engine_of(args, recipe)
     if args.model == "":
         raise UsageError("the name of the model is empty", hint=f"leave it out to take {DEMO_NAME}")
     model = args.model or str(demo_model())
@@ -98,6 +102,8 @@ def run(args: Namespace) -> int:
         measurement=measured,
         budget=budget,
         clock=precision.clock(recipe.verify),
+        engine=engine,
+        engine_python=python_of(engine, pythons(args)),
     )
     made = job.quantize(work, terminal.track)
     speeds = () if args.no_speed else _time(made)
@@ -125,9 +131,7 @@ def _refuse_existing(args: Namespace, out: Path) -> None:
 
 def _samples(args: Namespace, source: Source) -> tuple[Samples, Samples]:
     evaluation = inputs.evaluation(args, source)
-    columns = inputs.columns_of(args, args.calibration, ("text", "text2"))
-    wanted = DataSet(args.calibration, columns, args.calibration_samples)
-    return calibration_set(wanted, source, evaluation), evaluation
+    return calibration_set(inputs.wanted_calibration(args), source, evaluation), evaluation
 
 
 def _time(made: job.Quantized) -> tuple[speed.Speed, ...]:
@@ -179,17 +183,25 @@ def _report(
 
 def _facts(made: job.Quantized, speeds: tuple[speed.Speed, ...]) -> list[str]:
     content = made.content
-    layers = content.plan.linears
-    int8 = sum(layer.int8 is not None for layer in layers)
     ratios = "  ".join(f"{item.ratio:.2f}x at {item.batch}x{item.length}" for item in speeds)
     lines = [
         f"size      {len(made.fp32) / 1e6:.1f} MB → {len(content.model) / 1e6:.1f} MB",
-        f"layers    {int8} of {len(layers)} linear layers in int8 (edgequant inspect tells why)",
-        *tune.facts(described(content.recipe.forms, content.measurement)),
+        *_made_by(content),
     ]
     if ratios:
         lines.append(f"speed-up  {ratios} (batch x tokens; CPU time of one thread, on this CPU)")
     return [*lines, *precision.facts(content.fallback)]
+
+
+def _made_by(content: bundle.Content) -> list[str]:
+    plan = content.plan
+    if plan.engine != "native":
+        return [f"engine    {plan.engine}"]
+    int8 = sum(layer.int8 is not None for layer in plan.linears)
+    return [
+        f"layers    {int8} of {len(plan.linears)} linear layers in int8 (edgequant inspect tells why)",
+        *tune.facts(described(content.recipe.forms, content.measurement)),
+    ]
 
 
 def _next(source: Source, recipe: Recipe, folder: Path) -> None:

@@ -6,23 +6,18 @@ it ``N|held``, the answer of the held model, and ``N|moved``: how many activatio
 how many steps the farthest.
 """
 
-import io
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 
+from toolkit.isa.packing import Array, Arrays, packed, unpack
 from toolkit.runtime.engine_python import session_options
 from toolkit.runtime.manifest import SessionInfo
 from toolkit.runtime.strict import read
-
-Array = npt.NDArray[Any]
-Arrays = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
@@ -41,13 +36,6 @@ class Job:
     def pack(self, arrays: Arrays) -> bytes:
         """Return the job and its arrays as ``answer`` takes them."""
         return packed({"job": np.array(json.dumps(asdict(self))), **arrays})
-
-
-def unpack(data: bytes) -> dict[str, Array]:
-    """Return the packed arrays; ValueError if these are none."""
-    handle = io.BytesIO(data)
-    names = json.loads(handle.readline())
-    return {name: np.lib.format.read_array(handle, allow_pickle=False) for name in names}
 
 
 def answer(data: bytes) -> bytes:
@@ -84,12 +72,3 @@ def open_model(path: str, settings: SessionInfo) -> ort.InferenceSession:
 
 def _run(session: ort.InferenceSession, feed: Arrays, names: tuple[str, ...]) -> dict[str, Array]:
     return dict(zip(names, session.run(list(names), dict(feed)), strict=True))
-
-
-def packed(arrays: Arrays) -> bytes:
-    """Return a line of JSON with the names, and each array as ``.npy``: an image has no zipfile for ``.npz``."""
-    handle = io.BytesIO()
-    handle.write(json.dumps(list(arrays)).encode() + b"\n")
-    for array in arrays.values():
-        np.lib.format.write_array(handle, np.asarray(array), allow_pickle=False)
-    return handle.getvalue()

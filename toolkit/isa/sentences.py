@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from toolkit.errors import EdgequantError, UsageError
 from toolkit.isa.native import python_here
+from toolkit.isa.packing import unpack
 from toolkit.isa.pinned import OWN, pin
-from toolkit.isa.pinned_run import Job, unpack
+from toolkit.isa.pinned_run import Job
 from toolkit.isa.place import Place, run
 from toolkit.runtime.bundle import Bundle
 from toolkit.runtime.tokenization import Text, TextTokenizer

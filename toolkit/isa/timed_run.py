@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import onnxruntime as ort
 
-from toolkit.isa.pinned_run import Arrays, open_model, unpack
+from toolkit.isa.packing import Arrays, unpack
+from toolkit.isa.pinned_run import open_model
 from toolkit.runtime.manifest import SessionInfo
 from toolkit.runtime.strict import read
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from toolkit.errors import EdgequantError
-from toolkit.isa.pinned_run import packed
+from toolkit.isa.packing import packed
 from toolkit.isa.place import Place, run
 from toolkit.isa.timed_run import TimedJob
 from toolkit.runtime.manifest import SessionInfo

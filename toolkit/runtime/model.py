@@ -9,7 +9,7 @@ from toolkit.runtime.errors import BundleError, TextError, UsageError
 from toolkit.runtime.host import Host, as_host
 from toolkit.runtime.manifest import ModelInfo, SessionInfo, TokenizerInfo
 from toolkit.runtime.maths import all_finite
-from toolkit.runtime.session import Session
+from toolkit.runtime.session import EngineSession, Session
 from toolkit.runtime.tokenization import MAX_BATCH, Encoded, Special, Text, TextTokenizer, plan_batches
 from toolkit.runtime.windows import Pieces, Windows, pieces
 
@@ -19,14 +19,14 @@ _CHUNK = 4096  # texts whose tokens are held at one time
 class TextModel:
     """Runs texts of mixed lengths through an ONNX model, in batches with little padding.
 
-    ``model`` is a path or the file's bytes, ``tokenizer_json`` the tokenizer's text; ``host`` says how to run,
-    or how many threads, by default all that this process may use. BundleError if the two cannot be loaded or do
-    not fit the infos.
+    ``model`` is a path, the file's bytes or a session that is open; ``tokenizer_json`` is the tokenizer's text;
+    ``host`` says how to run, or how many threads, by default all that this process may use. BundleError if the two
+    cannot be loaded or do not fit the infos.
     """
 
     def __init__(
         self,
-        model: bytes | Path,
+        model: bytes | Path | EngineSession,
         tokenizer_json: str,
         model_info: ModelInfo,
         tokenizer_info: TokenizerInfo,

@@ -34,12 +34,16 @@ class EngineSession(Protocol):
 class Session:
     """A loaded model: int64 arrays in, one float32 array out, ``[batch, dimension]`` or one such row a token."""
 
-    def __init__(self, model: bytes | Path, info: ModelInfo, settings: SessionInfo, host: Host | int) -> None:
-        """Load on a host; a number is one's threads."""
+    def __init__(
+        self, model: bytes | Path | EngineSession, info: ModelInfo, settings: SessionInfo, host: Host | int
+    ) -> None:
+        """Load on a host; a number is one's threads. A session that is given runs as it was opened."""
         self.where = str(model) if isinstance(model, Path) else f"{info.file} (in memory)"
         self.info = info
         with _in_words("onnxruntime cannot load the model", self.where):
-            self._engine = open_session(model, settings, as_host(host))
+            self._engine: EngineSession = (
+                open_session(model, settings, as_host(host)) if isinstance(model, bytes | Path) else model
+            )
         self._check("inputs are", set(self._engine.inputs), set(info.inputs))
         outputs = set(self._engine.outputs)
         self._check("output is", outputs & {info.output} or outputs, {info.output})
