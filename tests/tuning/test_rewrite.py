@@ -37,7 +37,17 @@ LAYERS = 2
 @pytest.fixture(scope="module")
 def int8(tmp_path_factory):
     """Return the int8 graph of a tiny BERT some of whose channels are large, so that smoothing pays everywhere."""
-    folder = models.tiny_bert(tmp_path_factory.mktemp("models") / "bert", hidden=64, layers=LAYERS)
+    return quantized(tmp_path_factory.mktemp("models") / "bert")
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    """Return the same of a classifier, whose last layer has one query a text."""
+    return quantized(tmp_path_factory.mktemp("models") / "bert", "classifier")
+
+
+def quantized(folder, head=None):
+    models.tiny_bert(folder, head=head, hidden=64, layers=LAYERS)
     save_file(enlarge(load_file(folder / "model.safetensors")), folder / "model.safetensors")
     source = open_source(str(folder))
     lowered = lower(source.model)
@@ -73,13 +83,22 @@ def ran(model, feed):
 
 @pytest.mark.parametrize("forms", EXACT, ids=str)
 def test_a_form_gives_the_same_numbers(int8, forms):
-    """Each layer is given the same int8 inputs: nothing is left but the rounding of float."""
+    require_same_numbers(int8, forms, "sentence_embedding")
+
+
+@pytest.mark.parametrize("forms", EXACT, ids=str)
+def test_a_form_gives_the_same_numbers_where_one_token_asks(classifier, forms):
+    require_same_numbers(classifier, forms, "logits")
+
+
+def require_same_numbers(int8, forms, output):
+    """Give each layer the same int8 inputs: nothing is left but the rounding of float."""
     feed = padded()
     reference, variant = pin(serialized(int8), "plain"), pin(serialized(formed(int8, **forms)), "form")
     assert set(variant.names) == set(reference.names)
     expected = ran(reference.free, feed)
     found = ran(variant.held, feed | {name: expected[name] for name in reference.names})
-    np.testing.assert_allclose(found["sentence_embedding"], expected["sentence_embedding"], atol=2e-6)
+    np.testing.assert_allclose(found[output], expected[output], rtol=1e-5, atol=2e-6)
     for name in reference.names:
         steps = np.abs(found[name + OWN].astype(int) - expected[name])
         assert steps.max() <= 1

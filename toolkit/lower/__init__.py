@@ -13,6 +13,7 @@ from onnxscript.rewriter.rules.common import (
 )
 
 from toolkit.lower.embedding import Embedding, find_embeddings
+from toolkit.lower.first_token import KeepFirstToken
 from toolkit.lower.folding import FoldConstants, LayOut
 from toolkit.lower.left_out import left_out
 from toolkit.lower.linear import Linear, find_linears
@@ -51,6 +52,7 @@ PASSES: tuple[ir.passes.InPlacePass, ...] = (
     common.CommonSubexpressionEliminationPass(),
     RemoveExpands(),
     FoldScale(),
+    KeepFirstToken(),
     MergeSiblingLinears(),
     common.RemoveUnusedNodesPass(),
     LayOut(),

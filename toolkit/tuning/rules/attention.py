@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import onnx_ir as ir
 from onnxscript import version_converter
 from onnxscript.rewriter import RewriteRule, RewriteRuleSet
@@ -42,14 +41,16 @@ def _rewrite(model: ir.Model, node: _OneNode) -> int:
     """Replace every attention by one node of q, k, v and the bias; return how many.
 
     The scale must be in the query's weights, as lowering leaves it. The kernels take no bias [b, 1, 1, s]: it is
-    expanded to [b, 1, s, s], once for all layers.
+    expanded to a row a query, once for all layers that have as many queries as keys.
     """
     expanded: dict[str, ir.Value] = {}
 
     def replacement(op: Any, **found: ir.Value) -> Any:  # noqa: ANN401
-        bias = found["bias"]
-        wide = expanded.get(str(bias.name)) or expanded.setdefault(str(bias.name), _expand(op, bias))
-        return node(op, _heads(found["q_heads"]), found["q"], found["k"], found["v"], wide)
+        q, k, bias = found["q"], found["k"], found["bias"]
+        key = str(bias.name) if _same_tokens(q, k) else f"{bias.name} {q.name}"
+        if key not in expanded:
+            expanded[key] = _expand(op, bias, q)
+        return node(op, _heads(found["q_heads"]), q, k, found["v"], expanded[key])
 
     return int(RewriteRuleSet([RewriteRule(_attention, replacement, _same_heads)], commute=True).apply_to_model(model))
 
@@ -73,9 +74,23 @@ def _heads(split: ir.Value) -> int:
     return int(shape[2]) if shape is not None and shape.shape == (4,) and not shape[:2].any() else 0
 
 
-def _expand(op: Any, bias: ir.Value) -> ir.Value:  # noqa: ANN401
-    ones, one = (op.initializer(ir.tensor(np.ones(size, np.int64), name=f"{bias.name}.ones.{size}")) for size in (2, 1))
-    wide = op.Expand(bias, op.Concat(ones, op.Shape(bias, start=-1), one, axis=0))
+def _same_tokens(q: ir.Value, k: ir.Value) -> bool:
+    """Tell whether queries and keys are known to be of the same tokens."""
+    sources = [_int8_input(value) for value in (q, k)]
+    return sources[0] is not None and sources[0] is sources[1]
+
+
+def _int8_input(value: ir.Value | None) -> ir.Value | None:
+    """Return what the int8 layer behind a value, or behind a part of it, is given."""
+    node = None if value is None else value.producer()
+    if node is not None and node.op_type == "Split":
+        return _int8_input(node.inputs[0])
+    return node.inputs[0] if node is not None and node.op_type == "MatMulIntegerToFloat" else None
+
+
+def _expand(op: Any, bias: ir.Value, q: ir.Value) -> ir.Value:  # noqa: ANN401
+    ones, one = op.Constant(value_ints=[1, 1]), op.Constant(value_ints=[1])
+    wide = op.Expand(bias, op.Concat(ones, op.Shape(q, start=1, end=2), one, axis=0))
     if not isinstance(wide, ir.Value):
         raise TypeError("Expand has one output")
     return wide
