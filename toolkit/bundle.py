@@ -85,10 +85,14 @@ def write_files(out: Path, content: Content | Facts, made: Mapping[str, bytes], 
     files = dict(made)
     files |= _about(content, {name: file_info(data).sha256 for name, data in files.items()})
     infos = {name: file_info(data) for name, data in files.items()}
+    write_folder(out, files, _manifest(content, infos).to_json(), replace=replace)
+
+
+def write_folder(out: Path, files: Mapping[str, bytes], manifest: bytes, *, replace: bool) -> None:
+    """Write a bundle's folder, whole or not at all; UsageError where it exists and may not be replaced."""
     with whole_folder(out, replace=replace) as folder:
         for name, data in files.items():
             (folder / name).write_bytes(data)
-        manifest = _manifest(content, infos).to_json()
         (folder / CHECKSUM).write_bytes(checksum_line(manifest))
         (folder / FILE_NAME).write_bytes(manifest)
 

@@ -64,6 +64,18 @@ class TokenClassificationLimits(StrictModel):
     size_ratio: Bounds | None = None
 
 
+class TensorsLimits(StrictModel):
+    """Limits for models of arrays, each for every output that has the metric; all are optional."""
+
+    accuracy: Limit | None = None
+    label_flips: Bounds | None = None
+    cosine_mean: Bounds | None = None
+    cosine_p1: Bounds | None = None
+    cosine_min: Bounds | None = None
+    sqnr_db: Bounds | None = None
+    size_ratio: Bounds | None = None
+
+
 class TextGenerationLimits(StrictModel):
     """Limits for the prediction of the next token; every metric is optional."""
 

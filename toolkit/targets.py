@@ -15,6 +15,7 @@ from toolkit.limits import (
     ClassificationLimits,
     EmbeddingLimits,
     RerankingLimits,
+    TensorsLimits,
     TextGenerationGate,
     TokenClassificationLimits,
 )
@@ -28,6 +29,8 @@ BlockSize = Literal[16, 32, 64, 128, 256]
 Precision = Literal["int8", "float"]
 WeightRange = Literal["full", "pair", "reduced"]
 Smoothing = Literal["none", "search"]
+Kind = Literal["linear", "embedding", "conv"]
+"""What a rule selects; "conv" and "linear" are also those of graphs that are no text encoders."""
 Decision = Literal["interval", "point"]
 EngineName = Literal["native", "onnxruntime", "neural-compressor"]
 """Who quantizes: edgequant itself, or another quantizer in a process of its own."""
@@ -52,7 +55,7 @@ class Rule(StrictModel):
     """One sentence of the recipe: what is selected, and what is decided for it."""
 
     why: str
-    select: Literal["linear", "embedding"]
+    select: Kind
     name: str = "*"
     min_parameters: Annotated[int, Field(ge=0)] = 0
     max_parameters: Annotated[int, Field(ge=0)] | None = None
@@ -113,7 +116,7 @@ class Quantization(StrictModel):
     """Where the gate refuses, layers give up int8 until it passes."""
     text_generation: Annotated[TextGeneration | None, Field(alias="text-generation")] = None
 
-    def decide(self, kind: Literal["linear", "embedding"], name: str, parameters: int) -> Treatment:
+    def decide(self, kind: Kind, name: str, parameters: int) -> Treatment:
         """Return what holds for one tensor after all the rules were read."""
         decided: dict[str, object] = {}
         why: list[str] = []
@@ -136,8 +139,9 @@ class Gate(StrictModel):
     reranking: RerankingLimits
     token_classification: Annotated[TokenClassificationLimits, Field(alias="token-classification")]
     text_generation: Annotated[TextGenerationGate, Field(alias="text-generation")] = TextGenerationGate()
+    tensors: TensorsLimits = TensorsLimits()
 
-    def limits(self, task: Task, bits: Bits = 8) -> dict[str, Bounds]:
+    def limits(self, task: Task | Literal["tensors"], bits: Bits = 8) -> dict[str, Bounds]:
         """Return the limits of ``task`` by metric, of text generation for weights of so many bits."""
         chosen: StrictModel = getattr(self, task.replace("-", "_"))
         if isinstance(chosen, TextGenerationGate):

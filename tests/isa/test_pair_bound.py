@@ -61,7 +61,7 @@ def test_weights_that_are_computed_are_not_proven(tmp_path):
     )
 
 
-@pytest.mark.parametrize("kind", ["QLinearMatMul", "ConvInteger", "DequantizeLinear", "QAttention", "MatMulNBits"])
+@pytest.mark.parametrize("kind", ["QLinearMatMul", "ConvInteger", "QAttention", "MatMulNBits"])
 def test_other_int8_operators_are_not_proven(tmp_path, kind):
     found = pair_bound(product(tmp_path, BOUNDED, kind))
     assert found.refuted == (f"layer: nothing is proven about {kind}",)
@@ -85,3 +85,56 @@ def test_what_is_no_model(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"\xff\xff")
     with pytest.raises(BundleError, match=r"the model cannot be read\n  where: .*model.onnx"):
         pair_bound(tmp_path / "model.onnx")
+
+
+def dequantized(folder, weights, kind="Conv", **attributes):
+    """A product of dequantized tensors: what ONNX Runtime makes QLinearConv, QGemm or QLinearMatMul of."""
+    scale = {"one": np.float32(1)}
+    nodes = [
+        helper.make_node("DequantizeLinear", ["x", "one"], ["xf"]),
+        helper.make_node("DequantizeLinear", ["w", "one"], ["wf"]),
+        helper.make_node(kind, ["xf", "wf"], ["y"], name="layer", **attributes),
+    ]
+    return written(folder, nodes, {"w": weights, **scale})
+
+
+def convolution(*places, channels=4, kernel=3):
+    weights = np.zeros((1, channels, kernel, kernel), np.int8)
+    for place in places:
+        weights[0][place] = 127
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("weights", "bounded"),
+    [
+        (convolution((0, 0, 0), (1, 0, 0)), False),
+        (convolution((1, 0, 0), (2, 0, 0)), True),
+        (convolution((0, 0, 0), (0, 0, 1)), True),
+        (convolution((3, 0, 0), (0, 0, 1)), True),
+        (convolution((2, 0, 0), (0, 0, 1), channels=3), False),  # an odd number: a pair reaches over two places
+    ],
+)
+def test_pairs_of_a_convolution_are_neighbouring_channels(tmp_path, weights, bounded):
+    """As measured on masked kernels: tests/isa/test_masked.py."""
+    found = pair_bound(dequantized(tmp_path, weights))
+    assert found.products == 1
+    assert (not found.refuted) == bounded
+
+
+def test_a_transposed_gemm_and_a_dequantized_matmul(tmp_path):
+    assert pair_bound(dequantized(tmp_path, UNBOUNDED.T.copy(), "Gemm", transB=1)).refuted != ()
+    assert pair_bound(dequantized(tmp_path, UNBOUNDED.T.copy(), "Gemm")).refuted == ()
+    assert pair_bound(dequantized(tmp_path, UNBOUNDED, "MatMul")).refuted
+
+
+def test_integers_inside_a_branch_are_not_proven(tmp_path):
+    inner = helper.make_graph(
+        [helper.make_node("DequantizeLinear", ["x", "one"], ["z"])], "inner", [],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    plain = helper.make_graph([helper.make_node("Neg", ["one"], ["z"])], "plain", [], inner.output)
+    for body, reasons in ((inner, 1), (plain, 0)):
+        node = helper.make_node("If", ["flag"], ["y"], name="layer", then_branch=body, else_branch=body)
+        path = written(tmp_path, [node], {"flag": np.array(True), "one": np.float32(1)})
+        assert len(pair_bound(path).refuted) == reasons

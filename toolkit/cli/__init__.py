@@ -8,6 +8,7 @@ from importlib import import_module
 import toolkit
 from toolkit.errors import MissingExtraError
 from toolkit.runtime import commands, failures, text_commands
+from toolkit.runtime.run_command import register_run
 from toolkit.runtime.server.command import register_server
 from toolkit.runtime.unpack_command import WHAT
 
@@ -59,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             except MissingExtraError as missing:  # its arguments are not known, so none of them can be called wrong
                 return failures.run_command(argparse.Namespace(run=_raising(missing)))
     text_commands.register(subparsers)
+    register_run(subparsers)
     register_server(subparsers)
     return failures.run_command(parser.parse_args(arguments))
 

@@ -8,7 +8,7 @@ from toolkit import decisions
 from toolkit.cli import terminal, tune
 from toolkit.fallback import sentences
 from toolkit.lower.left_out import TWO_ACTIVATIONS
-from toolkit.runtime.bundle import open_bundle
+from toolkit.runtime.bundle import open_any
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Show the decisions."""
-    bundle = open_bundle(args.bundle)
+    bundle = open_any(args.bundle)
     found = decisions.read(bundle.folder)
     if args.json:
         terminal.print_json(found)

@@ -13,7 +13,7 @@ from toolkit.image.bundles import runtime_kind
 from toolkit.image.lock import read_lock
 from toolkit.image.rootfs import Sources
 from toolkit.kit import wheels_runtime, whole_runtime, write_kit
-from toolkit.runtime.bundle import open_bundle
+from toolkit.runtime.bundle import open_any
 from toolkit.trust.signing import load_private
 
 
@@ -46,7 +46,7 @@ def run(args: Namespace) -> int:
     if os.path.lexists(args.out):
         raise UsageError("the output exists", where=args.out, hint="choose another name, or remove it yourself")
     key = load_private(args.key) if args.key else None
-    bundles = [open_bundle(bundle) for bundle in args.bundles]
+    bundles = [open_any(bundle) for bundle in args.bundles]
     architecture, kind = bundles[0].manifest.target.architecture, runtime_kind(bundles, slim=args.slim)
     sources = Sources(cache_folder(args), read_lock(args.lock) if args.lock else None, args.wheelhouse)
     with tempfile.TemporaryDirectory(prefix="edgequant-kit-") as folder:

@@ -7,7 +7,7 @@ from pathlib import Path
 from toolkit import archive, bundle, ending, speed
 from toolkit import quantize as job
 from toolkit.atomic import refuse_existing
-from toolkit.cli import causal, inputs, outputs, precision, terminal, tune
+from toolkit.cli import causal, inputs, outputs, precision, quantize_graph, terminal, tune
 from toolkit.cli.engines import add_engine, add_pythons, engine_of, pythons
 from toolkit.cli.reach import add_on, place_to_judge_on
 from toolkit.cli.verdict_tables import gate_table
@@ -76,6 +76,8 @@ def run(args: Namespace) -> int:
     engine = engine_of(args, recipe)
     if args.model == "":
         raise UsageError("the name of the model is empty", hint=f"leave it out to take {DEMO_NAME}")
+    if quantize_graph.is_graph(args.model, args.calibration):
+        return quantize_graph.run(args, recipe)
     model = args.model or str(demo_model())
     name = args.name or (None if args.model else DEMO_NAME)
     if args.out is not None:

@@ -13,7 +13,7 @@ from toolkit.gate.reading import read_report
 from toolkit.report.page import Page, layers, mixed, provenance
 from toolkit.report.parts import parts
 from toolkit.report.schema import SCHEMA
-from toolkit.runtime.bundle import Bundle, open_bundle
+from toolkit.runtime.bundle import AnyBundle, open_any
 from toolkit.runtime.strict import parse, read
 from toolkit.speed import Speed
 
@@ -51,7 +51,7 @@ def run(args: Namespace) -> int:
 
 def bundle_page(folder: Path) -> Page:
     """Return what a bundle holds of its own gate: no texts, but all layers."""
-    bundle = open_bundle(folder)
+    bundle = open_any(folder)
     manifest = bundle.manifest
     model = folder / manifest.model.file
     try:
@@ -61,7 +61,7 @@ def bundle_page(folder: Path) -> Page:
     return page_of(bundle, read_report(manifest.gate, folder / "manifest.json: gate"), (None, data))
 
 
-def page_of(bundle: Bundle, report: GateReport, models: tuple[bytes | None, bytes]) -> Page:
+def page_of(bundle: AnyBundle, report: GateReport, models: tuple[bytes | None, bytes]) -> Page:
     """Return a report of a bundle's model with what the bundle says of it; ``models``: fp32's, if known, and int8's."""
     decided = decisions.read(bundle.folder)
     return Page(

@@ -55,17 +55,21 @@ def _check(args: Namespace) -> "IsaReport":
     from toolkit.image.bundles import runtime_kind  # noqa: PLC0415
     from toolkit.isa.check import check_places  # noqa: PLC0415
     from toolkit.isa.choose import places, verify_of  # noqa: PLC0415
-    from toolkit.runtime.bundle import open_bundle  # noqa: PLC0415
+    from toolkit.runtime.bundle import Bundle, open_any  # noqa: PLC0415
     from toolkit.runtime.signature import verify_signature  # noqa: PLC0415
 
     names = [name.strip() for given in args.isa for name in given.split(",")]
     if not all(names):
         raise UsageError("a name after --isa is empty", got=", ".join(args.isa), expected="avx2,target or the like")
-    bundle = open_bundle(args.bundle)
+    bundle = open_any(args.bundle)
     if args.key is not None:
         verify_signature(bundle.folder, args.key.read_bytes())
-    sample = sample_of(args, bundle.manifest)
     chosen = places(names, verify_of(bundle.manifest), reach(args.qemu, runtime_kind([bundle], slim=False)))
+    if not isinstance(bundle, Bundle):
+        if args.sample or args.budget or args.texts:
+            raise UsageError("the bundle's model reads no sentences", where=bundle.folder, hint="leave --sample out")
+        return check_places(bundle, chosen, args.threads or 1, track=terminal.track)
+    sample = sample_of(args, bundle.manifest)
     return check_places(bundle, chosen, args.threads or 1, sample=sample, track=terminal.track)
 
 

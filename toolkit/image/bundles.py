@@ -10,7 +10,7 @@ from toolkit.errors import BundleError, UsageError
 from toolkit.image.platforms import PLATFORMS, Platform
 from toolkit.image.store import file_digest
 from toolkit.image.wheels import Kind
-from toolkit.runtime.bundle import Bundle, open_bundle
+from toolkit.runtime.bundle import AnyBundle, open_any
 from toolkit.runtime.manifest import OWN_FILES
 
 FOLDER = "bundles"  # in the image
@@ -20,7 +20,7 @@ FOLDER = "bundles"  # in the image
 class Shipped:
     """A bundle whose files are what its manifest says, and its folder's name in the image."""
 
-    bundle: Bundle
+    bundle: AnyBundle
     name: str
 
     @property
@@ -33,7 +33,7 @@ class Shipped:
 
 def read_shipped(folder: Path) -> Shipped:
     """Return a bundle after a look at every digest; BundleError for one that is altered or holds anything else."""
-    bundle = open_bundle(folder)
+    bundle = open_any(folder)
     manifest = bundle.manifest
     for name, info in manifest.files.items():
         problem = bundle.size_problem(name)
@@ -47,15 +47,15 @@ def read_shipped(folder: Path) -> Shipped:
     return Shipped(bundle, re.sub(r"[^A-Za-z0-9._-]+", "-", f"{manifest.name}-{manifest.target.name}").strip("-."))
 
 
-def runtime_kind(bundles: Iterable[Bundle], *, slim: bool) -> Kind:
-    """Return what a runtime for these bundles is; UsageError where it has to generate text without numpy."""
-    writer = next((bundle for bundle in bundles if bundle.manifest.task == "text-generation"), None)
-    if writer and slim:
-        hint = "leave --slim away, or slim = true in a stack"
-        raise UsageError(
-            "a bundle for text generation needs numpy, which --slim leaves out", where=writer.folder, hint=hint
-        )
-    return "generation" if writer else "slim" if slim else "standard"
+def runtime_kind(bundles: Iterable[AnyBundle], *, slim: bool) -> Kind:
+    """Return what a runtime for these bundles is; UsageError where it has to work with arrays without numpy."""
+    of_arrays = {"text-generation": "a bundle for text generation", "tensors": "a bundle whose model takes arrays"}
+    tasks = {bundle.manifest.task: bundle.folder for bundle in bundles}
+    needy = next((task for task in of_arrays if task in tasks), None)
+    if needy and slim:
+        what = f"{of_arrays[needy]} needs numpy, which --slim leaves out"
+        raise UsageError(what, where=tasks[needy], hint="leave --slim away, or slim = true in a stack")
+    return "generation" if "text-generation" in tasks else "slim" if slim else "standard"
 
 
 def place(

@@ -13,8 +13,8 @@ from toolkit.isa.probe import Proof, prove
 from toolkit.isa.sentences import Agreement, Reference, Sample, agreement, make_reference
 from toolkit.isa.trace import check_instructions, traced
 from toolkit.progress import Track, silent
-from toolkit.runtime.bundle import Bundle
-from toolkit.runtime.manifest import Manifest
+from toolkit.runtime.bundle import AnyBundle, Bundle
+from toolkit.runtime.tensor_manifest import AnyManifest
 from toolkit.runtime.verification import Check
 
 _CPU = "cpu"  # the device's check of /proc/cpuinfo, which here is the build machine's; the probes tell more
@@ -53,7 +53,7 @@ class IsaReport:
 
 
 def check_places(
-    bundle: Bundle,
+    bundle: AnyBundle,
     places: Sequence[Place],
     threads: int,
     *,
@@ -71,15 +71,18 @@ def check_places(
     title = f"{manifest.name} ({manifest.task}) for {manifest.target.name}"
     checks = (check_pair_bound(bundle.folder / manifest.model.file),) if _is_bounded(manifest, places) else ()
     with tempfile.TemporaryDirectory(prefix="edgequant-verify-") as folder:
-        compared = (sample, make_reference(bundle, sample.candidates(), Path(folder))) if sample else None
+        compared = None
+        if sample and isinstance(bundle, Bundle):
+            reference = make_reference(bundle, sample.candidates(), Path(folder))
+            compared = (sample, reference, bundle.manifest.golden.min_cosine)
         shown = []
         for place in track(places, "verify on kernels", len(places)):
             found = _check(bundle, place, threads, timeout)
-            shown.append(_with_sentences(found, place, *compared, manifest.golden.min_cosine) if compared else found)
+            shown.append(_with_sentences(found, place, *compared) if compared else found)
     return IsaReport(str(bundle.folder), title, checks, tuple(shown))
 
 
-def _is_bounded(manifest: Manifest, places: Sequence[Place]) -> bool:
+def _is_bounded(manifest: AnyManifest, places: Sequence[Place]) -> bool:
     """Return whether the pair bound must hold; it is none of the block-wise products of text generation."""
     target = manifest.target
     may_saturate = target.architecture == "x86_64" and "vnni" not in target.requires
@@ -94,7 +97,7 @@ def _with_sentences(
     return replace(report, agreement=found, checks=(*report.checks, *found.checks(least)))
 
 
-def _check(bundle: Bundle, place: Place, threads: int, timeout: float) -> PlaceReport:
+def _check(bundle: AnyBundle, place: Place, threads: int, timeout: float) -> PlaceReport:
     proof, kernels = prove_place(place, timeout)
     report = verify_there(place, bundle.folder, threads=threads, timeout=timeout)
     theirs = [Check(str(item["name"]), item["ok"] is True, str(item["detail"])) for item in report["checks"]]

@@ -11,7 +11,7 @@ from toolkit.isa.masked import masked
 from toolkit.isa.native import NEEDS, native, why_not_native
 from toolkit.isa.place import Place
 from toolkit.runtime import cpu
-from toolkit.runtime.manifest import Manifest
+from toolkit.runtime.tensor_manifest import AnyManifest
 from toolkit.targets import Isa, Verify, load_recipe, recipe_files
 
 TARGET = "target"
@@ -48,7 +48,7 @@ def place_to_time_on(isa: Isa, cache: Path) -> Place:
     return masked(cache) if no_native else native(isa)
 
 
-def verify_of(manifest: Manifest) -> Verify:
+def verify_of(manifest: AnyManifest) -> Verify:
     """Return what a bundle's recipe says of verification: from the bundle, or for older ones from its target."""
     said = manifest.provenance.get("verify")
     if said is not None:

@@ -17,7 +17,7 @@ from toolkit.errors import UsageError
 from toolkit.image.bundles import Shipped, read_shipped
 from toolkit.image.store import file_digest
 from toolkit.paths import data_folder
-from toolkit.runtime.bundle import Bundle
+from toolkit.runtime.bundle import AnyBundle
 from toolkit.runtime.signature import statement
 from toolkit.trust.signing import sign
 
@@ -62,8 +62,8 @@ def write_kit(out: Path, bundles: Sequence[Path], runtime: Runtime, key: Ed25519
     return hashlib.sha256(sums).hexdigest()
 
 
-def _named(bundles: Sequence[Shipped], runtime: Runtime) -> dict[str, Bundle]:
-    found: dict[str, Bundle] = {}
+def _named(bundles: Sequence[Shipped], runtime: Runtime) -> dict[str, AnyBundle]:
+    found: dict[str, AnyBundle] = {}
     for one in bundles:
         folder, target = one.bundle.folder, one.bundle.manifest.target
         if target.architecture != runtime.architecture:

@@ -6,7 +6,7 @@ the positive parts of its two weights sum to at most 128, and the negative parts
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,18 @@ def quantize_columns(weight: Float, weight_range: WeightRange) -> Weights:
     stored = np.where(stored < scale, np.nextafter(stored, np.float32(np.inf)), stored)
     values = np.rint(weight.astype(np.float64) / stored).astype(np.int8)
     return Weights(values, stored)
+
+
+def packed_columns(weight: npt.NDArray[Any], op_type: str, *, transposed: bool = False) -> npt.NDArray[Any]:
+    """Return the weights of a Conv, MatMul or Gemm as [K, N], rows in the order that MLAS packs them.
+
+    ``transposed`` is a Gemm's transB. A convolution [N, channels, *kernel] goes by the places of its kernel, at each by
+    its channels (ORT: qlinearconv.cc, ReorderFilter): with an odd number of channels, pairs reach over two places.
+    """
+    if op_type == "Conv":
+        weight = np.moveaxis(weight, 1, -1)
+        return weight.reshape(len(weight), -1).T
+    return weight.T if transposed else weight
 
 
 def dequantize(weights: Weights) -> Float:

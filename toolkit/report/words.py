@@ -39,15 +39,16 @@ def state(report: GateReport) -> State:
 
 
 def name(metric: str) -> str:
-    """Return a metric's name with the factor it is shown by."""
-    return f"{metric} x100" if metric in TIMES_100 else metric
+    """Return a metric's name with the factor it is shown by; of a model of arrays, ``metric of OUTPUT``."""
+    kind, of, output = metric.partition(" of ")
+    return f"{kind} x100{of}{output}" if kind in TIMES_100 else metric
 
 
 def number(metric: str, value: float | None) -> str:
     """Return a metric's value as it is shown; nothing for None."""
     if value is None:
         return ""
-    if metric in TIMES_100:
+    if metric.partition(" of ")[0] in TIMES_100:
         return f"{100 * value:.2f}"
     return f"{value:.0f}" if metric in COUNTS else f"{value:.4f}"
 
@@ -81,7 +82,7 @@ def level(found: Interval) -> str:
 
 def limit(verdict: Verdict) -> str:
     """Return a verdict's limit, by the factor its metric is shown by."""
-    return describe(verdict.limit, 100 if verdict.metric in TIMES_100 else 1)
+    return describe(verdict.limit, 100 if verdict.metric.partition(" of ")[0] in TIMES_100 else 1)
 
 
 def sentence(verdict: Verdict) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from toolkit.runtime import text_commands
 from toolkit.runtime.options import Subparsers, named_engine, positive, sentence
+from toolkit.runtime.run_command import register_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ VERIFY = "check a bundle on this machine: files, CPU and golden vectors"
 def register(subparsers: Subparsers) -> None:
     """Add all commands of the runtime."""
     text_commands.register(subparsers)
+    register_run(subparsers)
     register_verify(subparsers)
 
 

@@ -1,8 +1,9 @@
 """The engine ``python``: onnxruntime's package, numpy arrays in and out."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -51,11 +52,16 @@ class PythonSession:
 
     def run(self, feed: Mapping[str, IntArray], output: str) -> FloatArray:
         """Return one output; EngineError if the model fails or gives something else than float32."""
-        with _told():
-            found = self._session.run([output], dict(feed))[0]
+        (found,) = self.run_all(feed, [output])
         if not isinstance(found, np.ndarray) or found.dtype != np.float32:
             kind = getattr(found, "dtype", type(found).__name__)
             raise EngineError(f"output {output!r} is {kind}, not float32")
+        return found
+
+    def run_all(self, feed: Mapping[str, Any], outputs: Sequence[str]) -> list[Any]:
+        """Return the outputs that are named; EngineError if the model fails."""
+        with _told():
+            found: list[Any] = self._session.run(list(outputs), dict(feed))
         return found
 
 

@@ -14,6 +14,7 @@ _COMMANDS = {
     "Reranker": "rerank",
     "TokenClassifier": "entities",
     "Generator": "generate",
+    "TensorModel": "run",
 }
 """Which command serves what ``load`` returns."""
 

@@ -171,7 +171,10 @@ Problem = tuple[str, object, str]
 
 def _problems(manifest: Manifest) -> Iterator[Problem]:
     """Yield key, got and expected of each value that has the right type and still cannot be."""
-    yield from _file_problems(manifest)
+    named = {"model.file": manifest.model.file, "tokenizer.file": manifest.tokenizer.file}
+    yield from file_problems(manifest.files, named)
+    if manifest.task == "text-generation" and GENAI_CONFIG not in manifest.files:
+        yield "files", ", ".join(manifest.files), f"{GENAI_CONFIG} among them"
     yield from _golden_problems(manifest.golden, manifest.model.dimension, manifest.task)
     inputs, generates = manifest.model.inputs, manifest.task == "text-generation"
     strange = set() if generates else set(inputs) - set(INPUTS)
@@ -198,19 +201,18 @@ def _problems(manifest: Manifest) -> Iterator[Problem]:
         yield "model.dimension", manifest.model.dimension, "1: a reranker gives one score"
 
 
-def _file_problems(manifest: Manifest) -> Iterator[Problem]:
-    for name, info in manifest.files.items():
+def file_problems(files: Mapping[str, FileInfo], named: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield what is wrong with the list of files, and with the keys that name one of them."""
+    for name, info in files.items():
         if name != name.strip() or name in ("", ".", "..", *OWN_FILES) or re.search(r"[/\\\x00-\x1f]", name):
             yield "files", repr(name), "plain names of files inside the bundle's folder"
         if not re.fullmatch("[0-9a-f]{64}", info.sha256):
             yield f"files.{name}.sha256", info.sha256, "64 lower-case hex digits"
         if info.bytes < 0:
             yield f"files.{name}.bytes", info.bytes, "at least 0"
-    for key, name in (("model.file", manifest.model.file), ("tokenizer.file", manifest.tokenizer.file)):
-        if name not in manifest.files:
-            yield key, name, f"one of the manifest's files: {', '.join(manifest.files) or 'none'}"
-    if manifest.task == "text-generation" and GENAI_CONFIG not in manifest.files:
-        yield "files", ", ".join(manifest.files), f"{GENAI_CONFIG} among them"
+    for key, name in named.items():
+        if name not in files:
+            yield key, name, f"one of the manifest's files: {', '.join(files) or 'none'}"
 
 
 def _golden_problems(golden: Golden, dimension: int, task: Task) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from toolkit.runtime.errors import BundleError, EdgequantError, EngineError
 from toolkit.runtime.host import Host, as_host
 from toolkit.runtime.manifest import ModelInfo, SessionInfo
 
-__all__ = ["EngineSession", "FloatArray", "IntArray", "Session"]
+__all__ = ["EngineSession", "FloatArray", "IntArray", "Session", "in_words"]
 
 
 class EngineSession(Protocol):
@@ -40,7 +40,7 @@ class Session:
         """Load on a host; a number is one's threads. A session that is given runs as it was opened."""
         self.where = str(model) if isinstance(model, Path) else f"{info.file} (in memory)"
         self.info = info
-        with _in_words("onnxruntime cannot load the model", self.where):
+        with in_words("onnxruntime cannot load the model", self.where):
             self._engine: EngineSession = (
                 open_session(model, settings, as_host(host)) if isinstance(model, bytes | Path) else model
             )
@@ -56,7 +56,7 @@ class Session:
         missing = sorted(set(self.info.inputs) - feed.keys())
         if missing:  # the C API would run the model without, and a kernel may not look before it reads
             raise BundleError("the model is given too few inputs", where=self.where, got=f"no {', '.join(missing)}")
-        with _in_words("the model failed", self.where):
+        with in_words("the model failed", self.where):
             output = self._engine.run(feed, self.info.output)
         expected = (*feed["input_ids"].shape[: rank - 1], self.info.dimension)
         if output.shape != expected:
@@ -89,7 +89,8 @@ def open_session(model: bytes | Path, settings: SessionInfo, host: Host) -> Engi
 
 
 @contextmanager
-def _in_words(what: str, where: str) -> Iterator[None]:
+def in_words(what: str, where: str) -> Iterator[None]:
+    """Turn an engine's failure into a BundleError that begins with ``what``, or into MemoryError."""
     try:
         yield
     except EngineError as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from toolkit.runtime.options import Subparsers
 
 if TYPE_CHECKING:
-    from toolkit.runtime.manifest import Manifest
+    from toolkit.runtime.tensor_manifest import AnyManifest
 
 WHAT = "unpack a bundle's archive, with every file checked, whole or not at all"
 
@@ -39,7 +39,7 @@ def run(args: Namespace) -> int:
     return unpack_with(unpack, args)
 
 
-def unpack_with(how: Callable[[Path, Path, bytes | None], "Manifest"], args: Namespace) -> int:
+def unpack_with(how: Callable[[Path, Path, bytes | None], "AnyManifest"], args: Namespace) -> int:
     """Unpack and say so."""
     manifest = how(args.archive, args.out, args.key.read_bytes() if args.key else None)
     print(f"{manifest.name} for {manifest.target.name}: {len(manifest.files)} files -> {args.out}", file=sys.stderr)

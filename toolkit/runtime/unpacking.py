@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from toolkit.runtime.errors import BundleError, UsageError
-from toolkit.runtime.manifest import CHECKSUM, FILE_NAME, OWN_FILES, Manifest, check_manifest
+from toolkit.runtime.manifest import CHECKSUM, FILE_NAME, OWN_FILES, check_manifest
 from toolkit.runtime.signature import check_signature
 from toolkit.runtime.tarstream import Entry, Limits, Source, TarStream
+from toolkit.runtime.tensor_manifest import AnyManifest, read_manifest
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
@@ -24,7 +25,7 @@ _PER_ENTRY = 1024  # header and padding
 _END = 1 << 14  # two blocks of zeros, and what fills the last record
 
 
-def unpack(archive: Path, out: Path, public_key: bytes | None = None) -> Manifest:
+def unpack(archive: Path, out: Path, public_key: bytes | None = None) -> AnyManifest:
     """Unpack a bundle's ``.tar`` or ``.tar.gz`` into the new folder ``out``, whole or not at all.
 
     With ``public_key``, the PEM of an ed25519 key, the signature is checked before any file but the manifest is read.
@@ -35,7 +36,7 @@ def unpack(archive: Path, out: Path, public_key: bytes | None = None) -> Manifes
         return unpack_from(source, archive, out, public_key)
 
 
-def unpack_from(source: Source, where: object, out: Path, public_key: bytes | None = None) -> Manifest:
+def unpack_from(source: Source, where: object, out: Path, public_key: bytes | None = None) -> AnyManifest:
     """Unpack a bundle from the bytes of a tar; see ``unpack``."""
     if os.path.lexists(out):
         raise UsageError("the output exists", where=out, hint="choose another name, or remove it yourself")
@@ -86,7 +87,7 @@ class _Bundle:
         self.folder = folder
         self.public_key = public_key
 
-    def unpack(self) -> Manifest:
+    def unpack(self) -> AnyManifest:
         entries = self.tar.entries()
         first = next(entries, None)
         if first is None or str(first.path) != FILE_NAME:
@@ -94,7 +95,7 @@ class _Bundle:
             hint = "edgequant quantize --archive writes it so; for an image, use edgequant image unpack"
             self.tar.refuse("the archive is no bundle's", got=got, expected=f"{FILE_NAME} first", hint=hint)
         data = self._read(first, _MANIFEST_BYTES)
-        manifest = Manifest.from_json(data, f"{self.tar.where}: {FILE_NAME}")
+        manifest = read_manifest(data, f"{self.tar.where}: {FILE_NAME}")
         self._make_room(manifest)
         (self.folder / FILE_NAME).write_bytes(data)
         trusted = False
@@ -127,7 +128,7 @@ class _Bundle:
             check_signature(self.folder, self.public_key, self.tar.where)
         return True
 
-    def _make_room(self, manifest: Manifest) -> None:
+    def _make_room(self, manifest: AnyManifest) -> None:
         """Let the archive hold what its manifest lists, if this disk can, and not a block more."""
         sizes = sum(info.bytes for info in manifest.files.values())
         free = shutil.disk_usage(self.folder).free
@@ -147,7 +148,7 @@ class _Bundle:
             self.tar.refuse(f"{entry.path} is too large", got=f"{entry.size} bytes", expected=f"at most {most}")
         return b"".join(self.tar.content())
 
-    def _write(self, entry: Entry, manifest: Manifest) -> None:
+    def _write(self, entry: Entry, manifest: AnyManifest) -> None:
         self._require_file(entry)
         info = manifest.files[str(entry.path)]
         if entry.size != info.bytes:

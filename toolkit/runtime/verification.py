@@ -8,8 +8,16 @@ from operator import sub
 
 from toolkit.runtime import cpu
 from toolkit.runtime.arrays import FloatArray
-from toolkit.runtime.bundle import Bundle, load_generator, load_model, open_bundle
-from toolkit.runtime.errors import BundleError
+from toolkit.runtime.bundle import (
+    AnyBundle,
+    Bundle,
+    TensorBundle,
+    load_generator,
+    load_model,
+    load_tensors,
+    open_any,
+)
+from toolkit.runtime.errors import BundleError, UsageError
 from toolkit.runtime.generator import Generator
 from toolkit.runtime.host import Engine, Host, host
 from toolkit.runtime.manifest import FILE_NAME, OWN_FILES, Golden
@@ -58,7 +66,7 @@ def verify(
     """
     chosen, folder = host(threads, engine, library), os.fspath(bundle)
     try:
-        opened = open_bundle(bundle)
+        opened = open_any(bundle)
     except BundleError as error:
         return VerifyReport(folder, "", (Check(FILE_NAME, False, str(error)),))
     manifest = opened.manifest
@@ -74,7 +82,7 @@ def verify(
     return VerifyReport(folder, title, tuple(checks))
 
 
-def check_files(bundle: Bundle) -> Iterator[Check]:
+def check_files(bundle: AnyBundle) -> Iterator[Check]:
     """Compare size and digest of every file with the manifest's."""
     for name, info in bundle.manifest.files.items():
         problem = bundle.size_problem(name)
@@ -88,7 +96,7 @@ def check_files(bundle: Bundle) -> Iterator[Check]:
         yield Check(name, same, facts if same else f"{facts}, expected {info.sha256[:12]}: altered or damaged")
 
 
-def _check_signature(bundle: Bundle, public_key: bytes) -> Check:
+def _check_signature(bundle: AnyBundle, public_key: bytes) -> Check:
     try:
         verify_signature(bundle.folder, public_key)
     except BundleError as error:
@@ -96,7 +104,7 @@ def _check_signature(bundle: Bundle, public_key: bytes) -> Check:
     return Check("signature", True, "by the key that was named")
 
 
-def _check_strangers(bundle: Bundle) -> Check:
+def _check_strangers(bundle: AnyBundle) -> Check:
     known = {*OWN_FILES, *bundle.manifest.files}
     strangers = sorted(path.name for path in bundle.folder.iterdir() if path.name not in known)
     count = 1 + len(bundle.manifest.files)
@@ -104,7 +112,7 @@ def _check_strangers(bundle: Bundle) -> Check:
     return Check("other files", not strangers, detail)
 
 
-def _check_cpu(bundle: Bundle) -> Check:
+def _check_cpu(bundle: AnyBundle) -> Check:
     target, here = bundle.manifest.target, cpu.architecture()
     if target.architecture != here:
         return Check("cpu", False, f"the bundle is for {target.architecture}, this is {here}")
@@ -113,7 +121,9 @@ def _check_cpu(bundle: Bundle) -> Check:
     return Check("cpu", not lacking, f"{here}, {detail}")
 
 
-def _check_golden(bundle: Bundle, chosen: Host) -> Check:
+def _check_golden(bundle: Bundle | TensorBundle, chosen: Host) -> Check:
+    if isinstance(bundle, TensorBundle):
+        return _check_golden_tensors(bundle, chosen)
     golden = bundle.manifest.golden
     try:
         if bundle.manifest.task == "text-generation":
@@ -133,6 +143,19 @@ def _compare_ids(golden: Golden, generator: Generator) -> Check:
     detail = f"{len(got)} texts, {sum(map(len, expected))} tokens chosen greedily"
     told = f"{detail}; other tokens: text {', '.join(bad[:8])}" if bad else f"{detail}, all the same"
     return Check("golden vectors", not bad, told)
+
+
+def _check_golden_tensors(bundle: TensorBundle, chosen: Host) -> Check:
+    from toolkit.runtime import tensor_golden  # noqa: PLC0415 - imports numpy
+
+    try:
+        model = load_tensors(bundle, chosen)
+        worst = tensor_golden.worst_db(model, bundle.folder, bundle.manifest.golden)
+    except (BundleError, UsageError) as error:
+        return Check("golden vectors", False, str(error))
+    golden = bundle.manifest.golden
+    detail = f"{golden.rows} feeds, worst SQNR {worst:.1f} dB (limit {golden.min_sqnr_db:g})"
+    return Check("golden vectors", worst >= golden.min_sqnr_db, detail)
 
 
 def compare_golden(golden: Golden, got: Sequence[FloatArray]) -> Check:

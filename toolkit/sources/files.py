@@ -83,6 +83,10 @@ class Files:
             raise ModelError(f"{name} is missing", where=", ".join(map(str, self.roots)))
         return found
 
+    def size(self) -> int:
+        """Return the bytes of every file read."""
+        return sum(path.stat().st_size for path in self._read.values())
+
     def digest(self) -> str:
         """Return the sha256 over name, size and bytes of every file read, in the order of the names."""
         total = hashlib.sha256()

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from toolkit.atomic import whole_file
 from toolkit.errors import BundleError, UsageError
-from toolkit.runtime.bundle import Bundle, open_bundle
+from toolkit.runtime.bundle import AnyBundle, open_any
 from toolkit.runtime.manifest import FILE_NAME, SIGNATURE
 from toolkit.runtime.signature import SCHEMA, Signature, key_name, statement
 from toolkit.runtime.verification import check_files
@@ -70,9 +70,9 @@ def sign(said: str, key: Ed25519PrivateKey) -> bytes:
     return (json.dumps(asdict(Signature(SCHEMA, "ed25519", key_name(public), said, made)), indent=2) + "\n").encode()
 
 
-def open_whole(folder: Path) -> Bundle:
+def open_whole(folder: Path) -> AnyBundle:
     """Open a bundle; BundleError unless every file is what the manifest says."""
-    bundle = open_bundle(folder)
+    bundle = open_any(folder)
     for check in check_files(bundle):
         if not check.ok:
             got, hint = f"{check.name}: {check.detail}", "edgequant verify BUNDLE tells more"

@@ -10,8 +10,8 @@ import zstandard
 
 from toolkit.atomic import whole_tree
 from toolkit.errors import BundleError, UsageError
-from toolkit.runtime.manifest import Manifest
 from toolkit.runtime.tarstream import Entry, Limits, TarStream
+from toolkit.runtime.tensor_manifest import AnyManifest
 from toolkit.runtime.unpacking import opened, unpack_from
 
 LAYER_LIMITS = Limits(bytes=4 << 30, entries=200_000, extended=True)
@@ -22,7 +22,7 @@ _WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
 _MOST_LINKS = 40  # as Linux follows in one path
 
 
-def unpack_bundle(archive: Path, out: Path, public_key: bytes | None = None) -> Manifest:
+def unpack_bundle(archive: Path, out: Path, public_key: bytes | None = None) -> AnyManifest:
     """Unpack a bundle's ``.tar``, ``.tar.gz`` or ``.tar.zst``; see ``toolkit.runtime.unpacking.unpack``."""
     with opened(archive, Zstd) as source:
         return unpack_from(source, archive, out, public_key)

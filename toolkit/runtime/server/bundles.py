@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import cast
 
 from toolkit.runtime import cpu
-from toolkit.runtime.bundle import Bundle, Loaded, load_opened, open_bundle
+from toolkit.runtime.bundle import Bundle, Loaded, load_opened, open_any, open_bundle
 from toolkit.runtime.classifier import Classifier
 from toolkit.runtime.embedder import Embedder
 from toolkit.runtime.errors import BundleError, UsageError
@@ -41,14 +41,18 @@ class Candidate:
 
 
 def find_bundles(paths: Sequence[Path]) -> list[Bundle]:
-    """Open every bundle that is named, and every one in a folder that is named; UsageError for a folder of none."""
+    """Open every bundle that is named, and every one of a text model in a folder that is named.
+
+    UsageError for a folder of none, and for a bundle whose model reads no texts.
+    """
     found: dict[Path, Bundle] = {}
     for path in paths:
         folders = [path] if (path / FILE_NAME).exists() or not path.is_dir() else list(_inside(path))
         if not folders:
             expected = f"a bundle, or a folder of bundles: a {FILE_NAME} in each"
             raise UsageError("there is no bundle in the folder", where=path, expected=expected)
-        found |= {folder.resolve(): open_bundle(folder) for folder in folders}
+        opened = [bundle for bundle in map(open_any, folders) if isinstance(bundle, Bundle)]
+        found |= {bundle.folder.resolve(): bundle for bundle in opened or [open_bundle(folders[0])]}
     return list(found.values())
 
 

@@ -1,0 +1,189 @@
+"""The whole command on graphs that are no text encoders: what is written, and that it runs where it is shipped."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from tests.graphs import nets
+from toolkit.cli import main
+from toolkit.isa.pair_bound import pair_bound
+from toolkit.runtime import load, verify
+from toolkit.runtime.errors import UsageError
+
+
+def quantize(model, calibration, out, *more, target="x86-avx2"):
+    arguments = ["quantize", str(model), "-t", target, "--calibration", str(calibration), "-o", str(out)]
+    return main([*arguments, "--no-speed", "--threads", "1", "--decision", "point", *more])
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("classifier")
+    paths = nets.saved(folder, nets.classifier(), image=nets.images(40))
+    assert quantize(*paths, folder / "bundle") == 0
+    return folder
+
+
+def feed(seed):
+    return {"image": nets.images(1, seed=seed)}
+
+
+def test_a_bundle_runs_and_verifies(made):
+    model = load(made / "bundle")
+    (name,) = (tensor.name for tensor in model.info.outputs)
+    assert name == "probabilities"
+    found = model.run(feed(7))[name]
+    assert found.shape == (1, 5)
+    assert abs(found.sum() - 1) < 1e-3
+    report = verify(made / "bundle")
+    assert [check.name for check in report.checks if not check.ok] in ([], ["cpu"])
+    assert any("feeds, worst SQNR inf" in check.detail for check in report.checks)
+
+
+def test_all_convolutions_are_int8_and_no_pair_saturates(made):
+    found = pair_bound(made / "bundle" / "model.onnx")
+    assert (found.products, found.refuted) == (4, ())
+    decisions = json.loads((made / "bundle" / "quantization.json").read_text())
+    assert [layer["precision"] for layer in decisions["linear"]] == ["int8"] * 4 + ["float"]
+    assert "stays float" in decisions["linear"][-1]["why"][-1]
+
+
+def test_two_builds_are_equal(made, capsys):
+    assert quantize(made / "net.onnx", made / "inputs.npz", made / "again", "--json") == 0
+    for path in (made / "bundle").iterdir():
+        assert path.read_bytes() == (made / "again" / path.name).read_bytes()
+    printed = capsys.readouterr()
+    metrics = {verdict["metric"]: verdict for verdict in json.loads(printed.out)["gate"]["verdicts"]}
+    assert metrics["label_flips"]["outcome"] == "pass"  # it ends in a softmax
+    assert metrics["sqnr_db"]["int8"] > 20
+    assert "every other calibration sample is held back" in printed.err
+
+
+def test_run_writes_what_the_model_gives(made, capsys):
+    inputs, out = made / "one.npz", made / "outputs.npz"
+    np.savez(inputs, **feed(3))
+    assert main(["run", str(made / "bundle"), str(inputs), "-o", str(out)]) == 0
+    expected = load(made / "bundle").run(feed(3))
+    with np.load(out) as found:
+        assert np.array_equal(found["probabilities"], expected["probabilities"])
+    assert main(["run", str(made / "bundle")]) == 0
+    assert capsys.readouterr().out == "input   image float32 [?, 3, 12, 12]\noutput  probabilities float32 [?, 5]\n"
+
+
+def test_an_npy_is_the_one_input(made):
+    np.save(made / "one.npy", feed(3)["image"])
+    assert main(["run", str(made / "bundle"), str(made / "one.npy"), "-o", str(made / "from-npy.npz")]) == 0
+
+
+def test_what_reads_any_bundle_reads_this_one(made, capsys):
+    for command in (["inspect"], ["report"], ["sbom"], ["verify"]):
+        assert main([*command, str(made / "bundle")]) in (0, 1), command
+    assert "unexpected" not in capsys.readouterr().err
+    archive = made / "packed"
+    assert quantize(made / "net.onnx", made / "inputs.npz", archive, "--archive", "gz") == 0
+    assert main(["unpack", f"{archive}.tar.gz", "-o", str(made / "unpacked")]) == 0
+    assert verify(made / "unpacked").checks == verify(archive).checks
+
+
+@pytest.mark.parametrize("command", ["embed", "classify", "serve", "parity", "gate"])
+def test_what_reads_texts_refuses_it_in_words(made, command, capsys):
+    assert main([command, str(made / "bundle")]) == 2
+    said = capsys.readouterr().err
+    assert "takes arrays, not texts" in said or "use the command run" in said
+
+
+def test_the_reports_name_all(made, tmp_path):
+    page = tmp_path / "report.html"
+    assert quantize(made / "net.onnx", made / "inputs.npz", made / "with-page", "--html", str(page)) == 0
+    assert "cosine_min" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("feed", [{}, {"image": np.zeros((1, 3, 12, 12))}, {"image": np.zeros((1, 3, 12), "f4")},
+                                  {"image": [1]}, {"other": np.zeros(1, "f4")}])  # fmt: skip
+def test_the_runtime_is_strict_about_its_inputs(made, feed):
+    with pytest.raises(UsageError, match="input"):
+        load(made / "bundle").run(feed)
+
+
+def test_labels_give_accuracy(made, tmp_path, capsys):
+    held = nets.images(40, seed=5)
+    labels = np.array([load(made / "bundle").run({"image": one[None]})["probabilities"].argmax() for one in held])
+    np.savez(tmp_path / "eval.npz", image=held, labels=labels)
+    arguments = (made / "net.onnx", made / "inputs.npz", tmp_path / "b", "--eval", str(tmp_path / "eval.npz"), "--json")
+    assert quantize(*arguments) == 0
+    verdicts = json.loads(capsys.readouterr().out)["gate"]["verdicts"]
+    assert next(one["int8"] for one in verdicts if one["metric"] == "accuracy") == 1.0
+
+
+@pytest.mark.parametrize("target", ["x86-vnni", "arm64-neon", "arm64-dotprod", "arm64-i8mm"])
+def test_every_target_has_a_form(made, target):
+    assert quantize(made / "net.onnx", made / "inputs.npz", made / target, target=target) == 0
+
+
+def test_an_old_opset_a_new_ir_and_initializers_that_are_inputs(tmp_path):
+    model = nets.classifier(opset=11)
+    model.ir_version = 14
+    for tensor in model.graph.initializer:
+        model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    paths = nets.saved(tmp_path, model, image=nets.images(24))
+    assert quantize(*paths, tmp_path / "bundle") == 0
+    assert [tensor.name for tensor in load(tmp_path / "bundle").info.inputs] == ["image"]
+
+
+def test_weights_in_files_of_their_own(tmp_path):
+    onnx.save(nets.classifier(), tmp_path / "net.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+    np.save(tmp_path / "images.npy", nets.images(24))
+    assert quantize(tmp_path / "net.onnx", tmp_path / "images.npy", tmp_path / "bundle") == 0
+    (tmp_path / "w.bin").unlink()
+    assert quantize(tmp_path / "net.onnx", tmp_path / "images.npy", tmp_path / "bundle", "--force") == 1
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_recurrent_layers_stay_float(tmp_path, kind):
+    random = np.random.default_rng(0)
+    audio = random.normal(size=(24, 1, 4, 20)).astype(np.float32)
+    state = random.normal(0, 0.3, (24, 1, 1, 8)).astype(np.float32)
+    paths = nets.saved(tmp_path, nets.recurrent(kind), audio=audio, state=state)
+    assert quantize(*paths, tmp_path / "bundle") == 0
+    layers = json.loads((tmp_path / "bundle" / "quantization.json").read_text())["linear"]
+    assert [layer["precision"] for layer in layers] == ["int8", "int8", "float"]
+    longer = {"audio": random.normal(size=(1, 4, 33)).astype(np.float32), "state": state[0]}
+    assert load(tmp_path / "bundle").run(longer)["sequence"].shape == (33, 1, 1, 8)
+
+
+def test_a_graph_inside_a_node_reads_what_it_did(tmp_path):
+    """The quantizer takes a Relu away; here an If reads its output too."""
+    flags = np.arange(24) % 2 == 0
+    paths = nets.saved(tmp_path, nets.branching(), image=nets.images(24), flag=flags)
+    assert quantize(*paths, tmp_path / "bundle") == 0
+
+
+def test_a_folder_of_feeds(made, tmp_path):
+    for place, image in enumerate(nets.images(12)):
+        (tmp_path / "feeds").mkdir(exist_ok=True)
+        np.savez(tmp_path / "feeds" / f"{place}.npz", image=image[None])
+    assert quantize(made / "net.onnx", tmp_path / "feeds", tmp_path / "bundle") == 0
+
+
+def test_layers_that_lose_too_much_stay_float(tmp_path, capsys):
+    """One channel of the first layer is 3000 times the others, and the next layer undoes it."""
+    model = nets.classifier()
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    convs = [node for node in model.graph.node if node.op_type == "Conv"]
+    for node, axis, factor in ((convs[2], 0, 3000.0), (convs[3], 1, 1 / 3000)):
+        for name in node.input[1:3] if axis == 0 else node.input[1:2]:
+            value = numpy_helper.to_array(constants[name]).copy()
+            value.swapaxes(0, axis)[:2] *= factor
+            constants[name].CopyFrom(numpy_helper.from_array(value, name))
+    paths = nets.saved(tmp_path, model, image=nets.images(40))
+    assert quantize(*paths, tmp_path / "bundle") in (0, 3)
+    code = quantize(*paths, tmp_path / "kept", "--keep-rejected")
+    folder = tmp_path / ("kept" if code == 0 else "kept.rejected")
+    layers = json.loads((folder / "quantization.json").read_text())["linear"]
+    given_up = [layer for layer in layers if "Alone in int8" in layer["why"][-1]]
+    assert given_up
+    assert all(layer["precision"] == "float" for layer in given_up)
+    assert "unexpected" not in capsys.readouterr().err
