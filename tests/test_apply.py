@@ -126,6 +126,25 @@ def test_siblings_share_one_quantizer():
     np.testing.assert_allclose(found["y0"], table[IDS] @ constants["w0"], rtol=1e-5, atol=1e-5)
 
 
+def test_a_weight_that_is_used_again_is_stored_once():
+    """As ALBERT's layers do; what flows into the second use is far larger, and both know it."""
+    table, weight = normal(0, 40, 8), normal(1, 8, 8)
+    nodes = [
+        node("Gather", ["table", "ids"], "x"),
+        node("MatMul", ["x", "weight"], "middle"),
+        node("MatMul", ["middle", "weight"], "y"),
+    ]
+    model = graph(nodes, {"table": table, "weight": weight}, {"ids": ["batch", "length"]})
+    made, int8 = quantized(model, INT8, SMOOTH)
+    stored = [name for name in int8.graph.initializers if name.endswith("weight_s8")]
+    assert len(stored) == 1
+    first, second = made.linears
+    assert np.array_equal(first.int8.weights.values, second.int8.weights.values)
+    assert first.int8.quantizer.affine == second.int8.quantizer.affine
+    output, expected = run(int8, {"ids": IDS})["y"], table[IDS] @ weight @ weight
+    assert np.square(output - expected).sum() < 1e-2 * np.square(expected).sum()
+
+
 def test_layers_in_a_row():
     nodes = [
         node("Gather", ["table", "ids"], "x"),

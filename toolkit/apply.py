@@ -31,6 +31,7 @@ def tidy(model: ir.Model) -> None:
     """Bring a rewritten graph in order, without what no kernel needs."""
     for rewrite in (
         common.RemoveUnusedNodesPass(),
+        common.DeduplicateHashedInitializersPass(),  # weights that a model uses again and again, as ALBERT does
         common.TopologicalSortPass(),
         common.ClearMetadataAndDocStringPass(),
     ):

@@ -30,6 +30,17 @@ class Activation:
     sample: Float  # [rows, K]: a uniform sample of the tokens seen, at most SAMPLE_ROWS
     tokens: int
 
+    @classmethod
+    def union(cls, seen: Sequence["Activation"]) -> "Activation":
+        """Return what was seen of several tensors as if it were one: as much of each sample as of the others."""
+        rows = [one.sample[number :: len(seen)] for number, one in enumerate(seen)]
+        return cls(
+            np.min([one.minimum for one in seen], axis=0),
+            np.max([one.maximum for one in seen], axis=0),
+            np.concatenate(rows),
+            sum(one.tokens for one in seen),
+        )
+
 
 @dataclass(frozen=True)
 class Ranges:
@@ -93,7 +104,20 @@ def observe(lowered: Lowered, feeds: Sequence[Feed], track: Track = silent) -> R
             accumulators[name].add(values)
     if not sentences:
         raise DataError("the calibration set is empty", hint="give at least a few hundred typical texts")
-    return Ranges({name: accumulator.result() for name, accumulator in accumulators.items()}, sentences, tokens)
+    seen = {name: accumulator.result() for name, accumulator in accumulators.items()}
+    return Ranges(_pooled(lowered, seen), sentences, tokens)
+
+
+def _pooled(lowered: Lowered, seen: Mapping[str, Activation]) -> Mapping[str, Activation]:
+    """Return what was seen, as one where the same weights are used again: their int8 form is then the same too."""
+    weights: dict[str, list[str]] = {}
+    for linear in lowered.linears:
+        weights.setdefault(linear.input, []).append(linear.weight_digest)
+    uses: dict[tuple[str, ...], list[str]] = {}
+    for name, digests in weights.items():
+        uses.setdefault(tuple(digests), []).append(name)
+    pools = {name: names for names in uses.values() for name in names}
+    return {name: Activation.union([seen[other] for other in pools[name]]) for name in seen}
 
 
 def _run(session: Any, names: list[str], feed: Feed) -> Iterable[tuple[str, Float]]:  # noqa: ANN401 - untyped library

@@ -114,7 +114,8 @@ def _by_recipe(job: Job, lowered: Lowered, texts: list[Encoded], track: Track) -
     decided = plan(lowered, ranges, job.recipe.quantization, track)
     judge = _Judge(job, lowered, track)
     first = judge(decided, job.recipe.gate.confidence)
-    if first.report.passed or not job.recipe.quantization.fallback or not judge.can_pass(first):
+    in_int8 = any(item.int8 is not None for item in decided.linears)
+    if first.report.passed or not (job.recipe.quantization.fallback and in_int8 and judge.can_pass(first)):
         return first, None
     bench = fallback.make_bench(_model(job, lowered, texts), fallback.FALLBACK, track)
     return fallback.rescue(bench, judge.court(), first)

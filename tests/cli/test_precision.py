@@ -138,6 +138,14 @@ def test_budgets_that_cannot_be_had(job, capsys, flags, target, code, words):
     assert job.leftovers() == []
 
 
+def test_there_is_nothing_to_trade_where_no_layer_is_in_int8(job, capsys):
+    recipe = strict(job, 90)
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("max_parameters = 128", "max_parameters = 99999"))
+    assert job.quantize(target=recipe) == 3
+    assert job.quantize("--budget", "accuracy", target=recipe) == 2
+    assert "there is nothing to trade" in capsys.readouterr().err
+
+
 def test_a_causal_model_takes_no_budget(job, capsys):
     assert job.quantize("--budget", "accuracy", "--task", "text-generation") == 2
     assert "a causal model takes no budget" in capsys.readouterr().err

@@ -10,8 +10,8 @@ import pytest
 from tests.graphs import graph, node, run
 from toolkit.apply import apply
 from toolkit.fallback.costs import estimated
-from toolkit.fallback.pieces import Cutter
-from toolkit.fallback.rungs import BUDGET, FLOAT, PLAIN, RECIPE, compose, make_rungs, pieces_of, units_of
+from toolkit.fallback.pieces import Cutter, size_of
+from toolkit.fallback.rungs import BUDGET, FALLBACK, FLOAT, PLAIN, RECIPE, compose, make_rungs, pieces_of, units_of
 from toolkit.fallback.sensitivity import noise_of, sensitivity
 from toolkit.fallback.switch import Switched, switchable
 from toolkit.forms import Profile
@@ -102,6 +102,22 @@ def test_a_piece_is_the_layer_alone(made):
         assert noise_of(expected, run(model, {linear.input: rows})[linear.output]) < (
             1e-12 if rung.name == FLOAT else 0.1
         )
+
+
+def test_layers_that_share_a_weight_move_together_and_count_once():
+    random = np.random.default_rng(0)
+    weight = random.normal(size=(8, 8)).astype(np.float32)
+    nodes = [node("MatMul", ["x", "w"], "z"), node("Tanh", ["z"], "t"), node("MatMul", ["t", "w"], "y")]
+    lowered = lower(graph(nodes, {"w": weight}, {"x": ["batch", 8]}))
+    ranges = observe(lowered, [{"x": random.normal(size=(4, 8)).astype(np.float32)}])
+    rungs = make_rungs(lowered, lambda rules: plan(lowered, ranges, rules), RULES, FALLBACK)
+    units = units_of(rungs[0].plan)
+    assert [unit.places for unit in units] == [(0, 1)]
+    int8, in_float = (size_of(column) for column in zip(*pieces_of(rungs, units)[0], strict=True))
+    assert 8 * 8 < int8 < 8 * 8 * 4 <= in_float < 2 * 8 * 8 * 4
+    mixed = switchable([rung.model for rung in rungs], [unit.linears for unit in units])
+    switched = Switched(mixed, [{"x": np.ones((1, 8), np.float32)}], "y", 1)
+    assert not np.array_equal(switched.outputs([0]), switched.outputs([1]))
 
 
 def test_costs_that_cannot_be_timed_are_counted(made):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from toolkit.errors import NumericsError
+from toolkit.errors import NumericsError, UsageError
 from toolkit.fallback.costs import Clock, Doubles, Profiles, estimated, measured
 from toolkit.fallback.heldout import hold_out
 from toolkit.fallback.promises import promised
@@ -95,7 +95,10 @@ class Bench:
 
 
 def make_bench(model: Model, ladder: Ladder, track: Track = silent) -> Bench:
-    """Calibrate without the held-out texts, make all rungs, and measure what each layer makes of the output."""
+    """Calibrate without the held-out texts, make all rungs, and measure what each layer makes of the output.
+
+    Raises UsageError where the recipe puts no layer in int8, NumericsError where fp32's output is not finite.
+    """
     calibrating, held_out = hold_out(model.texts)
     ranges = observe(model.lowered, equal_length_feeds(calibrating, model.inputs), track)
 
@@ -104,6 +107,11 @@ def make_bench(model: Model, ladder: Ladder, track: Track = silent) -> Bench:
 
     rungs = make_rungs(model.lowered, planner, model.recipe.quantization, ladder)
     units = units_of(rungs[0].plan)
+    if not units:
+        hint = "look at the recipe's rules: edgequant targets TARGET"
+        raise UsageError(
+            "no layer of the model is in int8: there is nothing to trade", where=model.source.name, hint=hint
+        )
     pieces = pieces_of(rungs, units)
     feeds = equal_length_feeds(held_out, model.inputs)
     fp32 = ir.to_proto(model.source.model).SerializeToString()

@@ -1,6 +1,7 @@
 """The nodes of one linear layer, cut out of a graph that ``apply`` made."""
 
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,6 @@ class Piece:
 
     nodes: tuple[onnx.NodeProto, ...]
     constants: Mapping[str, TensorProto]
-
-    @property
-    def size(self) -> int:
-        """Bytes of its constants."""
-        return sum(tensor.ByteSize() for tensor in self.constants.values())
 
     @property
     def signature(self) -> str:
@@ -47,6 +43,11 @@ class Piece:
         graph = helper.make_graph(self.nodes, "layer", [fed], [given], list(self.constants.values()))
         model = helper.make_model(graph, opset_imports=like.opset_import, ir_version=like.ir_version)
         return bytes(model.SerializeToString())
+
+
+def size_of(pieces: Iterable[Piece]) -> int:
+    """Return the bytes of the constants of pieces of one graph, each counted once."""
+    return sum(tensor.ByteSize() for tensor in ChainMap(*(dict(piece.constants) for piece in pieces)).values())
 
 
 class Cutter:

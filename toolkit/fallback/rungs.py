@@ -34,7 +34,7 @@ class Rung:
 
 @dataclass(frozen=True)
 class Unit:
-    """Layers that share an input, and so a quantizer: they change their rung together."""
+    """Layers that share an input, and so a quantizer, or that share weights: they change their rung together."""
 
     places: tuple[int, ...]  # in QuantPlan.linears
     linears: tuple[Linear, ...]
@@ -54,11 +54,20 @@ def make_rungs(lowered: Lowered, planner: Planner, rules: Quantization, ladder: 
 
 def units_of(plan: QuantPlan) -> list[Unit]:
     """Return the layers that a plan has in int8, in the order of the graph."""
+    found: dict[tuple[str, ...], list[int]] = {}
+    for places in _families(plan).values():
+        weights = tuple(plan.linears[place].linear.weight_digest for place in places)
+        found.setdefault(weights, []).extend(places)
+    return [Unit(tuple(places), tuple(plan.linears[place].linear for place in places)) for places in found.values()]
+
+
+def _families(plan: QuantPlan) -> dict[str, list[int]]:
+    """Return the places of the int8 layers by their input."""
     families: dict[str, list[int]] = {}
     for place, item in enumerate(plan.linears):
         if item.int8 is not None:
             families.setdefault(item.linear.input, []).append(place)
-    return [Unit(tuple(places), tuple(plan.linears[place].linear for place in places)) for places in families.values()]
+    return families
 
 
 def pieces_of(rungs: Sequence[Rung], units: Sequence[Unit]) -> list[list[list[Piece]]]:

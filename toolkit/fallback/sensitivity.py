@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.fallback.costs import Costs, Doubles
-from toolkit.fallback.pieces import Piece
+from toolkit.fallback.pieces import Piece, size_of
 from toolkit.fallback.rungs import Rung, Unit
 from toolkit.fallback.switch import Switched
 from toolkit.lower.linear import Float
@@ -72,7 +72,5 @@ def table(
     spent: Costs,
 ) -> Table:
     """Return all that is known of the units."""
-    sizes = np.array(
-        [np.sum([[piece.size for piece in rungs_of] for rungs_of in cut], 0) for cut in pieces], np.float64
-    )
+    sizes = np.array([[size_of(column) for column in zip(*cut, strict=True)] for cut in pieces], np.float64)
     return Table(tuple(units), tuple(rungs), noise, spent, spent.shares, sizes)

@@ -1,6 +1,8 @@
 """Linear layers as they stand in ONNX graphs: a MatMul or Gemm whose weight is a constant, and its bias."""
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +24,11 @@ class Linear:
     weight: Float  # [K, N]
     bias: Float | None  # [N]
     nodes: tuple[str, ...]  # that compute it, in order
+
+    @cached_property
+    def weight_digest(self) -> str:
+        """The sha256 of the weight's bytes: layers that share a weight have the same."""
+        return hashlib.sha256(self.weight.tobytes()).hexdigest()
 
 
 def require_finite(array: npt.NDArray[np.generic], name: str) -> None:
