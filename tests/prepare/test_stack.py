@@ -28,6 +28,7 @@ PARTS = Parts(Path("cache"), None, 0)
         ('model = "encoder"', 'model = "encoder"\nmax_length = "8"', "max_length[\\s\\S]*valid integer"),
         ('model = "encoder"', 'model = "encoder"\nfallback_for = "feeling"', "did you mean 'feelings'"),
         ('model = "encoder"', 'model = "encoder"\nfallback_for = "encoder"', "the name of another model"),
+        ('model = "encoder"', 'model = "encoder"\nbits = 5', "bits[\\s\\S]*4 or 8"),
         ("[models.encoder]", '[models."../x"]', "name of a folder"),
         ('said", label', 'said", lable', "unknown key 'lable'"),
         ("[image]", "[imgae]", "did you mean 'image'"),
@@ -103,8 +104,9 @@ def test_the_shipped_stack_is_the_seeds(tmp_path):
         "emotion": None,
         "minilm": None,
         "mpnet": "minilm",
+        "teller": None,
     }
     work = units(stack, Place(SHIPPED.parent, tmp_path, {}))
-    assert len(work) == 6
+    assert len(work) == 8
     image = image_work(stack, Place(SHIPPED.parent, tmp_path, {}), work, PARTS)
     assert [platform.name for platform in image.platforms] == ["linux/amd64", "linux/arm64"]

@@ -11,16 +11,13 @@ from multiprocessing.connection import Connection
 from typing import TypeVar
 
 from toolkit import ending
-from toolkit import quantize as job
-from toolkit.errors import GateError
 from toolkit.prepare.outcome import Outcome, Result
-from toolkit.prepare.stamp import bundle_digest, unit_stamp, what_changed, why_not_whole, write_stamp
+from toolkit.prepare.stamp import bundle_digest, what_changed, why_not_whole, write_stamp
 from toolkit.prepare.units import Unit
+from toolkit.prepare.work import work_of
 from toolkit.progress import Track
 from toolkit.runtime import failures
 from toolkit.runtime.bundle import open_bundle
-from toolkit.sets import calibration_set, evaluation_set
-from toolkit.sources import open_source
 
 T = TypeVar("T")
 _PARENT_DIED = 1  # PR_SET_PDEATHSIG of linux/prctl.h
@@ -71,22 +68,16 @@ def attempt(unit: Unit, mode: Mode, track: Track) -> Outcome:
 
 def do(unit: Unit, mode: Mode, track: Track) -> Outcome:
     """Return the unit's outcome; raises what its stages raise."""
-    source = open_source(unit.model, unit.options)
-    evaluation = evaluation_set(unit.evaluation, source)
-    calibration = calibration_set(unit.calibration, source, evaluation)
-    stamp = unit_stamp(unit, source, calibration, evaluation)
-    why = "forced" if mode.force else what_changed(unit.out, stamp) or why_not_whole(unit.out)
+    work = work_of(unit)
+    why = "forced" if mode.force else what_changed(unit.out, work.stamp) or why_not_whole(unit.out)
     if not why:
         return _standing(unit, "up to date", "nothing changed")
     if mode.dry:
-        return _outcome(unit, "to build", why, source.task)
-    work_order = job.Job(source, unit.recipe, calibration, evaluation, unit.threads, unit.decision)
-    made = job.quantize(work_order, track)
-    try:
-        job.write(made, unit.out, replace=True)
-    except GateError as error:
-        return _outcome(unit, "gate failed", str(error), source.task, made.report.summary())
-    write_stamp(unit.out, stamp, bundle_digest(unit.out))
+        return _outcome(unit, "to build", why, work.task)
+    report, refusal = work.make(track)
+    if refusal:
+        return _outcome(unit, "gate failed", str(refusal), work.task, report.summary())
+    write_stamp(unit.out, work.stamp, bundle_digest(unit.out))
     return _standing(unit, "built", why)
 
 

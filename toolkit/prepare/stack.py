@@ -11,7 +11,7 @@ from toolkit.errors import RecipeError
 from toolkit.runtime.manifest import Task
 from toolkit.sources import Pooling
 from toolkit.strict import StrictModel, nearest, read_strict
-from toolkit.targets import Decision
+from toolkit.targets import Bits, Decision
 
 Count = Annotated[int, Field(ge=1)]
 Text = Annotated[str, Field(min_length=1)]
@@ -51,6 +51,7 @@ class ModelTable(StrictModel):
     evaluation: SetTable | None = None
     limits: Text | None = None
     decision: Decision | None = None
+    bits: Bits | None = None
     fallback_for: Text | None = None
 
 

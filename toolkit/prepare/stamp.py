@@ -25,13 +25,10 @@ MADE = "made"  # the digest of what stands there
 def unit_stamp(unit: Unit, source: Source, calibration: Samples, evaluation: Samples) -> dict[str, object]:
     """Return what a bundle depends on."""
     return {
-        **_tools(),
+        **unit_facts(unit, evaluation),
         "source": source.digest,
         "origin": source.origin,
-        "recipe": recipe_digest(unit.recipe),
-        "decision": unit.decision,
-        "calibration": _data(calibration),
-        "evaluation": _data(evaluation),
+        "calibration": data_facts(calibration),
         "name": source.name,
         "task": source.task,
         "pooling": source.pooling,
@@ -40,6 +37,17 @@ def unit_stamp(unit: Unit, source: Source, calibration: Samples, evaluation: Sam
         "labels": list(source.labels),
         "tokenizer": hashlib.sha256(source.tokenizer_json.encode()).hexdigest(),
     }
+
+
+def unit_facts(unit: Unit, evaluation: Samples) -> dict[str, object]:
+    """Return what every bundle depends on beside its model."""
+    judged = {"recipe": recipe_digest(unit.recipe), "decision": unit.decision, "evaluation": data_facts(evaluation)}
+    return {**_tools(), **judged}
+
+
+def data_facts(samples: Samples) -> list[object]:
+    """Return what a bundle depends on of a set."""
+    return [samples.name, samples.digest, len(samples.texts)]
 
 
 def image_stamp(said: Stamp, bundles: Mapping[str, str], lock: Path | None) -> dict[str, object]:
@@ -109,7 +117,3 @@ def _tools() -> Mapping[str, object]:
         "edgequant": f"{toolkit.__version__}+{code.hexdigest()[:12]}",
         "libraries": {name: version(name) for name in LIBRARIES},
     }
-
-
-def _data(samples: Samples) -> list[object]:
-    return [samples.name, samples.digest, len(samples.texts)]

@@ -11,7 +11,7 @@ from toolkit.samples import shipped_sets
 from toolkit.sets import DataSet
 from toolkit.sources import SourceOptions
 from toolkit.strict import nearest
-from toolkit.targets import Decision, Recipe, load_limits, load_recipe
+from toolkit.targets import Bits, Decision, Recipe, load_limits, load_recipe
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Unit:
     evaluation: DataSet
     decision: Decision | None
     out: Path
+    bits: Bits | None = None  # of a causal model's weights; None: as the recipe says
     threads: int | None = None
 
     @property
@@ -84,6 +85,7 @@ def _unit(place: Place, name: str, model: ModelTable, target: str) -> Unit:
         evaluation=_set(place.home, model.evaluation, tuple(ColumnNames.model_fields)),
         decision=model.decision,
         out=place.out / f"{name}-{recipe.name}",
+        bits=model.bits,
     )
 
 
