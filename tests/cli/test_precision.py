@@ -1,10 +1,11 @@
 """``--fallback`` and ``--budget`` as a user meets them, on a tiny model whose int8 reaches 39.6 dB and float 49."""
 
 import json
+from itertools import pairwise
 
 import pytest
 
-from tests.jobs import LOOSE_GATE, recipe_with, tiny_job
+from tests.jobs import LOOSE_GATE, recipe_with, tiny_job, write_lines
 from toolkit.cli import main
 from toolkit.runtime import cpu
 from toolkit.targets import recipe_files, target_for
@@ -149,6 +150,39 @@ def test_there_is_nothing_to_trade_where_no_layer_is_in_int8(job, capsys):
 def test_a_causal_model_takes_no_budget(job, capsys):
     assert job.quantize("--budget", "accuracy", "--task", "text-generation") == 2
     assert "a causal model takes no budget" in capsys.readouterr().err
+
+
+def test_a_graph_takes_no_budget(job, capsys):
+    graph = job.root / "any.onnx"
+    graph.write_bytes(b"")
+    calibration = job.root / "arrays.npz"
+    calibration.write_bytes(b"")
+    assert job.quantize("--budget", "accuracy", model=graph, calibration=calibration) == 2
+    assert "a model that is no text encoder takes no budget" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("head", "task"),
+    [
+        ("classifier", "classification"),
+        ("multi_label", "classification"),
+        ("reranker", "reranking"),
+        ("tokens", "token-classification"),
+    ],
+)
+def test_every_task_falls_back(tmp_path, capsys, head, task):
+    job = tiny_job(tmp_path, head=head)
+    texts = [json.loads(line)["text"] for line in (tmp_path / "eval.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = {
+        "reranker": [{"text": text, "text2": other} for text, other in pairwise(texts)],
+        "tokens": [{"tokens": text.split(), "tags": ["O"] * len(text.split())} for text in texts],
+    }
+    write_lines(tmp_path / "eval.jsonl", rows.get(head, [{"text": text} for text in texts]))
+    gate = LOOSE_GATE.replace("cosine_mean = { min = 0.5 }", "").replace("label_flips = { max = 0.9 }", "")
+    gate = gate.replace(f"[gate.{task}]", f"[gate.{task}]\nsqnr_db = {{ min = 42.0 }}")
+    found = report(job, capsys, target=recipe_with(tmp_path / "strict.toml", gate, "arm64-dotprod"))
+    assert found["fallback"]["given_up"]
+    assert found["gate"]["task"] == task
 
 
 def test_every_shipped_recipe_says_whether_it_falls_back():

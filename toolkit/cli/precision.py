@@ -38,11 +38,11 @@ def budget_of(args: Namespace) -> Budget | None:
     return parse_budget(args.budget)
 
 
-def refuse_causal(budget: Budget | None) -> None:
-    """Raise UsageError where a causal model is given a budget: its layers are blocks of few bits, all alike."""
-    if budget is not None:
-        hint = "choose its size with --bits"
-        raise UsageError("a causal model takes no budget", got=f"--budget {budget.text}", hint=hint)
+def refuse(args: Namespace, what: str) -> None:
+    """Raise UsageError where a budget is given for what has no layers to trade by it."""
+    if args.budget is not None:
+        hint = "budgets are for text encoders that edgequant itself quantizes"
+        raise UsageError(f"{what} takes no budget", got=f"--budget {args.budget}", hint=hint)
 
 
 def recipe_for(args: Namespace, recipe: Recipe, budget: Budget | None, task: Task) -> Recipe:

@@ -77,6 +77,7 @@ def run(args: Namespace) -> int:
     if args.model == "":
         raise UsageError("the name of the model is empty", hint=f"leave it out to take {DEMO_NAME}")
     if quantize_graph.is_graph(args.model, args.calibration):
+        precision.refuse(args, "a model that is no text encoder")
         return quantize_graph.run(args, recipe)
     model = args.model or str(demo_model())
     name = args.name or (None if args.model else DEMO_NAME)
@@ -84,7 +85,7 @@ def run(args: Namespace) -> int:
         _refuse_existing(args, args.out)
     budget, options = precision.budget_of(args), inputs.source_options(args, name)
     if is_causal(model, options):
-        precision.refuse_causal(budget)
+        precision.refuse(args, "a causal model")
         return causal.quantize(args, recipe, options)
     source = open_source(model, options)
     recipe = precision.recipe_for(args, recipe, budget, source.task)

@@ -123,8 +123,8 @@ def _end(bench: Bench, levels: Sequence[int], room: Room) -> str:
     if not left:
         return "every linear layer is in float: the gate cannot pass by this way"
     if np.isfinite(room.bytes):
-        return f"the limit of size_ratio leaves no room to put the other {left} layers in {FLOAT}"
-    return f"no step is left that takes noise off the output: {left} layers have another form than {FLOAT}"
+        return f"the limit of size_ratio leaves no room for more layers in {FLOAT} (layers that are not: {left})"
+    return f"no step is left that takes noise off the output (layers that are not in {FLOAT}: {left})"
 
 
 def decibels(noise: float) -> float:
