@@ -1,6 +1,8 @@
 """Tiny encoders of random weights, and any encoder as the field's tools export it; for exports.py. Needs torch."""
 
+import contextlib
 import logging
+import sys
 import tempfile
 import warnings
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from typing import Any, Literal
 import onnx
 import torch
 import transformers
+from onnxruntime.transformers import float16, optimizer
 
 Exporter = Literal["optimum", "torchscript", "dynamo"]
 Attention = Literal["eager", "sdpa"]
@@ -71,7 +74,8 @@ def tiny(family: str, folder: Path) -> Path:
 def export(folder: Path, way: Way) -> bytes:
     """Return the graph of the encoder in a folder, giving token embeddings; raises what the exporter raises."""
     logging.disable(logging.WARNING)
-    with tempfile.TemporaryDirectory() as out, warnings.catch_warnings():
+    with contextlib.ExitStack() as stack, tempfile.TemporaryDirectory() as out, warnings.catch_warnings():
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))  # the exporters' own talk
         warnings.simplefilter("ignore")
         path = Path(out) / "model.onnx"
         model = transformers.AutoModel.from_pretrained(folder, attn_implementation=way.attention).eval()
@@ -80,6 +84,21 @@ def export(folder: Path, way: Way) -> bytes:
         else:
             _by_torch(model, way, path)
         return bytes(onnx.load(path).SerializeToString())
+
+
+def fused(proto: bytes, heads: int, hidden: int) -> bytes:
+    """Return what ONNX Runtime's optimizer for transformers makes of a graph: Attention and the like."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(proto)
+        found = optimizer.optimize_model(str(path), model_type="bert", num_heads=heads, hidden_size=hidden)
+        return bytes(found.model.SerializeToString())
+
+
+def halved(proto: bytes) -> bytes:
+    """Return a graph in float16, as ONNX Runtime's converter makes it."""
+    half = float16.convert_float_to_float16(onnx.load_from_string(proto), keep_io_types=True)
+    return bytes(half.SerializeToString())
 
 
 def _by_optimum(model: torch.nn.Module, way: Way, out: Path) -> None:

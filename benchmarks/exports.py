@@ -24,9 +24,22 @@ import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 import onnxruntime as ort
-from export_models import ATTENTIONS, EXPORTERS, FAMILIES, HEADS, HIDDEN, OPSETS, TYPED, VOCABULARY, Way, export, tiny
+from export_models import (
+    ATTENTIONS,
+    EXPORTERS,
+    FAMILIES,
+    HEADS,
+    HIDDEN,
+    OPSETS,
+    TYPED,
+    VOCABULARY,
+    Way,
+    export,
+    fused,
+    halved,
+    tiny,
+)
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass, ShapeInferencePass
-from onnxruntime.transformers import float16, optimizer
 
 from toolkit.cli import terminal
 from toolkit.lower import Lowered, lower
@@ -46,7 +59,7 @@ SAMPLE = {
     "albert": (Way("torchscript", "eager", 13), Way("dynamo", "sdpa", 18)),
     "electra": (Way("optimum", "eager", 17),),
 }
-FUSED = (("bert", Way("optimum", "eager", 14)), ("roberta", Way("optimum", "eager", 14)))
+FUSED = ("bert", "roberta")
 
 Feed = dict[str, npt.NDArray[np.int64]]
 
@@ -180,15 +193,11 @@ def write_fixtures() -> int:
             folder = tiny(family, Path(out))
             for way in ways:
                 store(f"{family}-{way.exporter}-{way.attention}-{way.opset}", read(export(folder, way)))
-            for _, way in (each for each in FUSED if each[0] == family):
-                path = Path(out) / "model.onnx"
-                path.write_bytes(export(folder, way))
-                fused = optimizer.optimize_model(str(path), model_type="bert", num_heads=HEADS, hidden_size=HIDDEN)
-                store(f"{family}-fused", read(fused.model.SerializeToString()))
-                if family == "bert":
-                    plain = onnx.load(path)
-                    half = float16.convert_float_to_float16(plain, keep_io_types=True)
-                    store(f"{family}-float16", read(half.SerializeToString()))
+            if family in FUSED:
+                plain = export(folder, Way("optimum", "eager", 14))
+                store(f"{family}-fused", read(fused(plain, HEADS, HIDDEN)))
+            if family == "bert":
+                store(f"{family}-float16", read(halved(plain)))
     total = sum(path.stat().st_size for path in FIXTURES.iterdir())
     print(f"wrote {FIXTURES}, {total / 1e3:.0f} kB")
     return 0

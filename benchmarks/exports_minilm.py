@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from export_models import Way, export
+from export_models import Way, export, fused, halved
 
 from toolkit import quantize as job
 from toolkit import speed
@@ -46,9 +46,11 @@ def compare(*, as_json: bool) -> int:
     built = open_source(str(demo_model()), SourceOptions(name=DEMO_NAME))
     sources = {"edgequant": built}
     with tempfile.TemporaryDirectory() as out:
-        for way in WAYS:
-            name = f"{way.exporter} {way.attention} opset {way.opset}"
-            sources[name] = _exported(built, way, Path(out) / f"{len(sources)}")
+        protos = {f"{way.exporter} {way.attention} opset {way.opset}": export(demo_model(), way) for way in WAYS}
+        plain = next(iter(protos.values()))
+        protos |= {"the first, fused by onnxruntime": fused(plain, 12, 384), "the first, in float16": halved(plain)}
+        for place, (name, proto) in enumerate(protos.items()):
+            sources[name] = _opened(built, proto, Path(out) / str(place))
     rows = measure(sources)
     if as_json:
         terminal.print_json([asdict(row) for row in rows])
@@ -94,9 +96,9 @@ def show(rows: Sequence[Row]) -> None:
         print(f"| {row.name} | {numbers} | {ms} | {ratios} |")
 
 
-def _exported(built: Source, way: Way, folder: Path) -> Source:
+def _opened(built: Source, proto: bytes, folder: Path) -> Source:
     folder.mkdir()
-    (folder / "model.onnx").write_bytes(export(demo_model(), way))
+    (folder / "model.onnx").write_bytes(proto)
     (folder / "tokenizer.json").write_text(built.tokenizer_json, encoding="utf-8")
     options = SourceOptions(task="embedding", pooling="mean", normalize=built.normalize, max_length=built.max_length)
     return open_source(str(folder / "model.onnx"), options)

@@ -1,7 +1,9 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper
 
 from tests import models
 from tests.graphs import graph, integers, lookup, node, operators, run, serialized
@@ -93,6 +95,23 @@ def test_nodes_without_names_get_some():
     (linear,) = lower(model).linears
     assert linear.name
     assert linear.weight.shape == (4, 6)
+
+
+def test_branches_that_pass_on_a_value_from_outside():
+    def branch(name: str) -> onnx.GraphProto:
+        given = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        return helper.make_graph([node("Identity", ["c"], name)], name, [], [given])
+
+    nodes = [
+        node("Cast", ["x"], "c", to=TensorProto.FLOAT),
+        node("ReduceSum", ["x"], "s", keepdims=0),
+        node("Greater", ["s", "zero"], "large"),
+        node("If", ["large"], "chosen", then_branch=branch("a"), else_branch=branch("b")),
+        node("Neg", ["chosen"], "y"),
+    ]
+    model = graph(nodes, {"zero": np.array(0, np.float32)})
+    x = integers(0, 5, 4)
+    np.testing.assert_array_equal(run(lower(model).model, {"x": x})["y"], -x)
 
 
 def test_a_layer_of_another_kind_of_model(tmp_path: Path):

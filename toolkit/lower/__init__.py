@@ -20,6 +20,7 @@ from toolkit.lower.linear import Linear, find_linears
 from toolkit.lower.merge_siblings import MergeSiblingLinears
 from toolkit.lower.rules import gelu, gemm, known_lengths, layer_norm, positions, reshape, swap_axes
 from toolkit.lower.rules.expands import RemoveExpands
+from toolkit.lower.rules.opset import RaiseOpset
 from toolkit.lower.rules.scale import FoldScale
 from toolkit.lower.rules.unfuse import Unfuse
 from toolkit.lower.rules.unfuse_attention import Attention
@@ -46,7 +47,7 @@ PASSES: tuple[ir.passes.InPlacePass, ...] = (
     RewritePass((gelu.RULE,)),
     RewritePass(layer_norm.RULES),
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
-    common.IdentityEliminationPass(),
+    FoldConstants(),
     common.RemoveUnusedNodesPass(),
     common.DeduplicateInitializersPass(),
     common.CommonSubexpressionEliminationPass(),
@@ -57,6 +58,7 @@ PASSES: tuple[ir.passes.InPlacePass, ...] = (
     common.RemoveUnusedNodesPass(),
     LayOut(),
     common.DeduplicateHashedInitializersPass(),
+    RaiseOpset(),
     common.TopologicalSortPass(),
     common.NameFixPass(),
 )

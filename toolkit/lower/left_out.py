@@ -8,7 +8,7 @@ from toolkit.lower.constants import constant
 
 TWO_ACTIVATIONS = "both factors are activations"  # as those of attention
 _SMALLEST = 1024  # numbers of a weight that is worth a word
-_NO_WEIGHT_OF_A_LAYER = frozenset({"Gather", "Slice", "Constant", "Identity", "LayerNormalization"})
+_LAYERS = frozenset({"Conv", "ConvTranspose", "Einsum", "GRU", "LSTM", "RNN"})  # with weights, besides MatMul and Gemm
 
 
 def left_out(graph: ir.Graph, known: set[str], refusal: Callable[[ir.Node], str]) -> tuple[str, ...]:
@@ -48,8 +48,8 @@ def _product_reason(node: ir.Node) -> str:
 
 
 def _weights(node: ir.Node) -> Iterator[ir.Value]:
-    """Return the constants of a node that are large and of two or more axes, unless they are no layer's."""
-    if not node.domain and node.op_type in _NO_WEIGHT_OF_A_LAYER:
+    """Return the constants of a layer, or of what an optimizer fused, that are large and of two or more axes."""
+    if not node.domain and node.op_type not in (*_LAYERS, "MatMul", "Gemm"):
         return
     for value in node.inputs:
         tensor = None if value is None else ir.convenience.get_const_tensor(value)

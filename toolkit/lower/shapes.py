@@ -9,6 +9,7 @@ from onnxruntime.tools.symbolic_shape_infer import SymbolicShapeInference
 
 Dims = tuple[int | str | None, ...]
 _INT_MAX = 2**31 - 1
+_LARGEST = 1024  # numbers of a constant that may be a shape
 
 
 def dims(value: ir.Value | None) -> Dims | None:
@@ -28,7 +29,7 @@ class InferShapes(ir.passes.InPlacePass):
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Infer; where that fails, what was known stays."""
-        found = _infer(ir.to_proto(model))
+        found = _infer(_without_weights(model))
         values = {str(value.name): value for node in model.graph for value in node.outputs}
         known = {name: value for name, value in values.items() if name in found and not value.is_graph_output()}
         if any(_contradicts(dims(value), found[name][1]) for name, value in known.items()):
@@ -39,6 +40,19 @@ class InferShapes(ir.passes.InPlacePass):
                 value.type = ir.TensorType(ir.DataType(kind))  # a new one: clones of a graph share theirs
             value.shape = None if shape is None else ir.Shape(shape)
         return ir.passes.PassResult(model, bool(known))
+
+
+def _without_weights(model: ir.Model) -> onnx.ModelProto:
+    """Return the model with inputs in the place of its large constants, which have shapes and no say in others'."""
+    copy = model.clone()
+    for name, value in tuple(copy.graph.initializers.items()):
+        tensor = value.const_value
+        if tensor is None or tensor.size <= _LARGEST or value.is_graph_input():
+            continue
+        del copy.graph.initializers[name]
+        value.const_value, value.shape, value.type = None, ir.Shape(tensor.shape.numpy()), ir.TensorType(tensor.dtype)
+        copy.graph.inputs.append(value)
+    return ir.to_proto(copy)
 
 
 def _infer(proto: onnx.ModelProto) -> dict[str, tuple[int, Dims | None]]:

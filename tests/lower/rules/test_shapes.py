@@ -131,6 +131,7 @@ FEED = {"x": X, "m": integers(2, 2, 1, 4)}
     [
         [node("Add", ["wide", "x"], "y")],
         [node("Sub", ["one", "wide"], "a"), node("Mul", ["a", "one"], "b"), node("Mul", ["x", "b"], "y")],
+        [node("Neg", ["wide"], "n"), node("Mul", ["wide", "n"], "p"), node("Add", ["p", "x"], "y")],
         [node("Cast", ["wide"], "c", to=9), node("Where", ["c", "x", "one"], "y")],
     ],
 )
@@ -147,6 +148,7 @@ def test_an_expand_that_would_come_anyway_goes(between):
         ([node("Add", ["wide", "x"], "y")], ("y", "wide")),
         ([node("Add", ["wide", "x"], "y"), node("ReduceSum", ["wide"], "z")], ("y", "z")),
         ([node("Add", ["wide", "m"], "y")], ("y",)),
+        ([node("Neg", ["wide"], "n"), node("Mul", ["wide", "n"], "p"), node("Softmax", ["p"], "y")], ("y",)),
         ([node("MatMul", ["wide", "square"], "a"), node("Add", ["a", "x"], "y")], ("y",)),
     ],
 )

@@ -30,9 +30,12 @@ class RemoveExpands(ir.passes.InPlacePass):
         for node in tuple(model.graph):
             small = _small(model.graph, node)
             value = node.outputs[0]
-            if small is None or not _is_blown_up_anyway(value, _REACH):
+            if small is None:
                 continue
-            _forget(value)
+            region = _region(value)
+            if not _is_blown_up_anyway(value, region, _REACH):
+                continue
+            _forget(value, region)
             ir.convenience.replace_all_uses_with(value, small())
             modified = True
         return ir.passes.PassResult(model, modified)
@@ -67,22 +70,32 @@ def _same_everywhere(value: ir.Value | None) -> int | None:
     return _same_everywhere(node.inputs[0]) if node.op_type in _SAME_NUMBERS else None
 
 
-def _is_blown_up_anyway(value: ir.Value, reach: int) -> bool:
-    """Tell whether all that sees a value works by element and gets its full shape from another side."""
+def _region(value: ir.Value) -> frozenset[ir.Value]:
+    """Return all that is computed of a value element by element, and the value: what may become small with it."""
+    found, open_ends = {value}, [value]
+    while open_ends:
+        nodes = [use.node for use in open_ends.pop().uses()]
+        new = {node.outputs[0] for node in nodes if not node.domain and node.op_type in _BY_ELEMENT} - found
+        found |= new
+        open_ends.extend(new)
+    return frozenset(found)
+
+
+def _is_blown_up_anyway(value: ir.Value, region: frozenset[ir.Value], reach: int) -> bool:
+    """Tell whether all that sees a value works by element and gets its full shape from outside of the region."""
     full = dims(value)
     if full is None or value.is_graph_output() or reach == 0:
         return False
-    return all(_would_blow_up(use.node, value, full, reach) for use in value.uses())
+    return all(
+        not use.node.domain
+        and use.node.op_type in _BY_ELEMENT
+        and (_meets_full(use.node, full, region) or _is_blown_up_anyway(use.node.outputs[0], region, reach - 1))
+        for use in value.uses()
+    )
 
 
-def _would_blow_up(node: ir.Node, value: ir.Value, full: Dims, reach: int) -> bool:
-    if node.domain or node.op_type not in _BY_ELEMENT:
-        return False
-    return _meets_full(node, value, full) or _is_blown_up_anyway(node.outputs[0], reach - 1)
-
-
-def _meets_full(node: ir.Node, value: ir.Value, full: Dims) -> bool:
-    others = (dims(other) for other in node.inputs if other is not None and other is not value)
+def _meets_full(node: ir.Node, full: Dims, region: frozenset[ir.Value]) -> bool:
+    others = (dims(other) for other in node.inputs if other is not None and other not in region)
     return any(other is not None and _covers(other, full) for other in others)
 
 
@@ -94,10 +107,10 @@ def _covers(other: Dims, full: Dims) -> bool:
     return all(axis == 1 or (axis is not None and axis == mine) for mine, axis in pairs)
 
 
-def _forget(value: ir.Value) -> None:
+def _forget(value: ir.Value, region: frozenset[ir.Value]) -> None:
     """Drop what was known of the shapes between a value and what gives it the full shape."""
     full = dims(value)
     value.shape = None
     for use in value.uses():
-        if full is not None and not _meets_full(use.node, value, full):
-            _forget(use.node.outputs[0])
+        if full is not None and not _meets_full(use.node, full, region):
+            _forget(use.node.outputs[0], region)
