@@ -110,7 +110,8 @@ def branching():
 def detector():
     """Boxes and scores by convolutions, and what is kept of them by NonMaxSuppression: rows as many as there are."""
     net = Net()
-    x = net.add("Relu", net.conv("image", 3, 32))
+    x = net.add("Relu", net.conv("image", 3, 64))
+    x = net.add("Relu", net.conv(x, 64, 32))
     boxes = net.add("Reshape", net.add("Sigmoid", net.conv(x, 32, 4)), net.constant(np.array([1, -1, 4], np.int64)))
     scores = net.add("Reshape", net.add("Sigmoid", net.conv(x, 32, 2)), net.constant(np.array([1, 2, -1], np.int64)))
     limits = [net.constant(np.array([5], np.int64)), net.constant(np.array([0.5], np.float32)),

@@ -9,9 +9,12 @@ from onnx import helper, numpy_helper
 
 from tests.graphs import nets
 from toolkit.cli import main
+from toolkit.image.bundles import place, runtime_kind
+from toolkit.image.prune import STDLIB
 from toolkit.isa.pair_bound import pair_bound
 from toolkit.runtime import load, verify
 from toolkit.runtime.errors import UsageError
+from toolkit.runtime.server.bundles import find_bundles
 
 
 def quantize(model, calibration, out, *more, target="x86-avx2"):
@@ -95,6 +98,22 @@ def test_what_reads_texts_refuses_it_in_words(made, command, capsys):
     assert "takes arrays, not texts" in said or "use the command run" in said
 
 
+def test_an_image_holds_it_with_numpy_and_what_reads_arrays(made):
+    shipped = [one for there in place([made / "bundle"], (), None).values() for one in there]
+    bundles = [one.bundle for one in shipped]
+    assert runtime_kind(bundles, slim=False) == "standard"
+    with pytest.raises(UsageError, match="a bundle whose model takes arrays needs numpy"):
+        runtime_kind(bundles, slim=True)
+    assert "zipfile.py" not in STDLIB  # numpy reads .npz by it
+
+
+def test_a_server_passes_over_it(made):
+    with pytest.raises(UsageError, match="takes arrays, not texts"):
+        find_bundles([made / "bundle"])
+    with pytest.raises(UsageError, match="takes arrays, not texts"):
+        find_bundles([made])
+
+
 def test_the_reports_name_all(made, tmp_path):
     page = tmp_path / "report.html"
     assert quantize(made / "net.onnx", made / "inputs.npz", made / "with-page", "--html", str(page)) == 0
@@ -161,10 +180,33 @@ def test_a_graph_inside_a_node_reads_what_it_did(tmp_path):
     assert quantize(*paths, tmp_path / "bundle") == 0
 
 
+def test_a_detector_is_judged_by_what_its_boxes_are_chosen_from(tmp_path, capsys):
+    paths = nets.saved(tmp_path, nets.detector(), image=nets.images(24))
+    assert quantize(*paths, tmp_path / "bundle", "--json") == 0
+    metrics = {one["metric"] for one in json.loads(capsys.readouterr().out)["gate"]["verdicts"]}
+    assert len({metric.partition(" of ")[2] for metric in metrics if metric.startswith("sqnr_db")}) == 2
+    assert not any("kept" in metric for metric in metrics)
+    model = load(tmp_path / "bundle")
+    assert [tensor.name for tensor in model.info.outputs] == ["kept"]
+    assert model.run(feed(1))["kept"].shape[1] == 3
+
+
+def test_a_choice_inside_a_network_is_no_end(tmp_path, capsys):
+    net = nets.Net()
+    x = net.conv("image", 3, 64)
+    best = net.add("TopK", x, net.constant(np.array([8], np.int64)), outputs=2)[0]
+    net.conv(best, 64, 64)
+    net.nodes[-1].output[0] = "y"
+    model = net.model({"image": (nets.FLOAT, [1, 3, 12, 12])}, {"y": (nets.FLOAT, [1, 64, 12, 8])})
+    assert quantize(*nets.saved(tmp_path, model, image=nets.images(24)), tmp_path / "bundle", "--json") in (0, 3)
+    metrics = [one["metric"] for one in json.loads(capsys.readouterr().out)["gate"]["verdicts"]]
+    assert "sqnr_db" in metrics  # of the one output
+
+
 def test_a_folder_of_feeds(made, tmp_path):
-    for place, image in enumerate(nets.images(12)):
+    for row, image in enumerate(nets.images(12)):
         (tmp_path / "feeds").mkdir(exist_ok=True)
-        np.savez(tmp_path / "feeds" / f"{place}.npz", image=image[None])
+        np.savez(tmp_path / "feeds" / f"{row}.npz", image=image[None])
     assert quantize(made / "net.onnx", tmp_path / "feeds", tmp_path / "bundle") == 0
 
 

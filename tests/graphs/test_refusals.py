@@ -69,7 +69,6 @@ MODELS = {
     "nothing to quantize": (net().model(X, Y), "nothing in the model to quantize\n.*\n  got: Relu"),
     "a tree": (tree(), "nothing in the model to quantize\n.*\n  got: ai.onnx.ml.TreeEnsembleRegressor"),
     "inside an If": (only_inside("If"), r"got: If, MatMul \(inside If too\)"),
-    "small": (nets.detector(), None),
     "an own operator": (custom(), "onnxruntime cannot load the model\n.*\n.*Wavelet"),
     "quantized": (quantized(), "quantized already\n.*\n  got: QuantizeLinear"),
     "not finite weights": (not_a_number(), "MatMul: Its weights are not finite."),

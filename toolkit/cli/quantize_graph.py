@@ -60,7 +60,7 @@ def run(args: Namespace, recipe: Recipe) -> int:
     timed = {"speed": [vars(one) for one in speeds]}
     told = (args, f"{graph.name} for {recipe.name}", made.report, _facts(made, speeds), timed)
     try:
-        folder = job.write(made, out, replace=args.force, keep_rejected=args.keep_rejected)
+        folder = job.write(made, out, overwrite=args.force, keep_rejected=args.keep_rejected)
     except GateError:
         show(*told, (None, None))
         raise

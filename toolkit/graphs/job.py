@@ -1,7 +1,7 @@
 """The main job for a graph of arrays: prepare → observe → choose → gate → bundle."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from toolkit.graphs.golden import golden_rows
 from toolkit.graphs.measuring import measure
 from toolkit.graphs.preparing import FloatGraph
 from toolkit.graphs.quantizing import Layer, tensors_of
+from toolkit.graphs.selecting import judged_outputs, showing, without
 from toolkit.limits import Bounds
 from toolkit.progress import Track, silent
 from toolkit.runtime.manifest import FileInfo, SessionInfo
@@ -71,10 +72,11 @@ def quantize(job: Job, track: Track = silent) -> Quantized:
     some = job.calibration.taking(spread(len(job.calibration), TRIAL_SAMPLES))
     trial_limits = {name: stricter(name, limit) for name, limit in limits.items() if name in CLOSENESS}
     by_values = partial(bench.report, some, "", trial_limits, gate.Rules("point"))
-    chosen = choose(graph, layers, ranges, by_values, track)
+    chosen = choose(bench.shown, layers, ranges, by_values, track)
     rules = gate.Rules(job.decision or recipe.gate.decision, recipe.gate.confidence)
     report = bench.report(job.evaluation, digest, limits, rules, chosen.model, track)
-    golden = golden_rows(bench.loaded(chosen.model), job.calibration)
+    chosen = replace(chosen, model=without(chosen.model, graph))
+    golden = golden_rows(bench.shipped(chosen.model), job.calibration)
     return Quantized(
         job, Content(graph, recipe, job.calibration, job.evaluation, digest, chosen, bench.info, golden, report)
     )
@@ -92,11 +94,16 @@ class _Bench:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self.info = TensorModelInfo(MODEL, job.graph.inputs, job.graph.outputs)
-        self._fp32 = TensorModel(job.graph.model, self.info, SessionInfo(), job.threads)
-        self._scores = judging.scores_of(job.graph.proto())
+        graph = job.graph
+        judged = judged_outputs(graph, job.layers)
+        self.shown = showing(graph, judged)
+        self.info = TensorModelInfo(MODEL, graph.inputs, graph.outputs)
+        self._judged = tuple(tensor.name for tensor in judged)
+        self._told = TensorModelInfo(MODEL, graph.inputs, self.shown.outputs)
+        self._fp32 = TensorModel(self.shown.model, self._told, SessionInfo(), job.threads)
+        self._scores = judging.scores_of(graph.proto())
 
-    def loaded(self, model: bytes) -> TensorModel:
+    def shipped(self, model: bytes) -> TensorModel:
         """Return an int8 model as the runtime runs it."""
         return TensorModel(model, self.info, self._job.recipe.runtime.session_info(), self._job.threads)
 
@@ -106,13 +113,14 @@ class _Bench:
     ) -> GateReport:  # fmt: skip
         """Judge an int8 model on samples."""
         graph = self._job.graph
-        rows = measure((self._fp32, self.loaded(model)), feeds, "evaluate fp32 and int8", track)
-        files = (FileInfo(graph.digest, graph.bytes_read), file_info(model))
+        int8 = TensorModel(model, self._told, self._job.recipe.runtime.session_info(), self._job.threads)
+        rows = measure((self._fp32, int8), feeds, self._judged, track)
+        files = (FileInfo(graph.digest, graph.bytes_read), file_info(without(model, graph)))
         subject = judging.Subject(graph.name, files, self._scores)
         return judging.judge(subject, judging.Evidence(feeds, rows, digest), limits, rules)
 
 
-def write(quantized: Quantized, out: Path, *, replace: bool = False, keep_rejected: bool = False) -> Path:
+def write(quantized: Quantized, out: Path, *, overwrite: bool = False, keep_rejected: bool = False) -> Path:
     """Write the bundle and return its folder.
 
     Raises GateError, and writes nothing under ``out``, when the gate failed; on request the bundle is then kept as
@@ -120,7 +128,7 @@ def write(quantized: Quantized, out: Path, *, replace: bool = False, keep_reject
     """
     report = quantized.report
     if report.passed:
-        write_bundle(out, quantized.content, replace=replace)
+        write_bundle(out, quantized.content, replace=overwrite)
         return out
     hint = "give more or other calibration samples, or say --keep-rejected to look at the bundle"
     if keep_rejected:

@@ -1,6 +1,6 @@
 """Both models on the same feeds: for each output and row what the gate needs of it, and nothing of the arrays kept."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,16 +44,23 @@ class Rows:
         return np.array([getattr(row, field) for row in self.outputs[output]], np.float64)
 
 
-def measure(models: tuple[TensorModel, TensorModel], feeds: Feeds, what: str, track: Track = silent) -> Rows:
-    """Run (fp32, int8); NumericsError where fp32's output is not finite: nothing can be compared with it."""
+def measure(
+    models: tuple[TensorModel, TensorModel], feeds: Feeds, judged: Collection[str], track: Track = silent
+) -> Rows:
+    """Run (fp32, int8) and compare the outputs that are judged.
+
+    NumericsError where fp32's output is not finite: nothing can be compared with it.
+    """
     fp32, int8 = models
     found: dict[str, list[Row]] = {}
     kinds: dict[str, str] = {}
     sizes: dict[str, int] = {}
     answers: tuple[set[bytes], set[bytes]] = (set(), set())
     broken = 0
-    for place, feed in enumerate(track(feeds, what, len(feeds))):
-        reference, measured = fp32.raw(feed), int8.raw(feed)
+    for place, feed in enumerate(track(feeds, "evaluate fp32 and int8", len(feeds))):
+        reference, measured = (
+            {name: array for name, array in model.raw(feed).items() if name in judged} for model in (fp32, int8)
+        )
         for name, array in reference.items():
             if not finite(array):
                 raise NumericsError("the float model's output is not finite on evaluation data",

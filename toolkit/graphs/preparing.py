@@ -1,7 +1,7 @@
 """A graph brought into the form that the quantizer takes, by onnxruntime itself: nothing about its answers changes."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -32,6 +32,10 @@ class FloatGraph:
     def proto(self) -> onnx.ModelProto:
         """Return a copy that may be changed."""
         return onnx.load_model_from_string(self.model)
+
+    def giving(self, model: bytes, outputs: tuple[TensorInfo, ...]) -> "FloatGraph":
+        """Return the same with other outputs."""
+        return replace(self, model=model, outputs=outputs)
 
 
 def open_graph(path: Path, name: str | None = None) -> FloatGraph:

@@ -19,7 +19,7 @@ _STDLIB = """
     shelve.py sitecustomize.py smtpd.py smtplib.py sndhdr.py socketserver.py sqlite3 sre_compile.py sre_constants.py
     sre_parse.py ssl.py statistics.py sunau.py symtable.py tabnanny.py telnetlib.py test this.py timeit.py tkinter
     tomllib trace.py tty.py turtle.py turtledemo unittest uu.py venv wave.py webbrowser.py wsgiref xdrlib.py xml
-    xmlrpc zipapp.py zipfile.py zoneinfo
+    xmlrpc zipapp.py zoneinfo
     asyncio/proactor_events.py asyncio/windows_events.py asyncio/windows_utils.py concurrent/futures/process.py
     http/client.py http/cookiejar.py http/cookies.py http/server.py importlib/metadata importlib/resources
     logging/config.py logging/handlers.py urllib/request.py urllib/response.py urllib/robotparser.py
