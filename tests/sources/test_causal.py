@@ -174,12 +174,11 @@ def test_a_checkpoint_needs_its_tokenizer_and_the_builder(tmp_path, monkeypatch)
 
 def test_what_the_builder_says_when_it_cannot(tmp_path, monkeypatch):
     monkeypatch.setattr(genai_builder, "NEEDED", ())
-    monkeypatch.setattr(
-        genai_builder, "_RUN", "import sys; sys.exit('NotImplementedError: The model is not supported.')"
-    )
+    refuse = "raise NotImplementedError('The model is not supported.')"
+    monkeypatch.setattr(genai_builder, "_PROGRAM", ("-c", refuse))
     with pytest.raises(ModelError, match="builder cannot build the model") as caught:
         genai_builder.build(tmp_path, tmp_path / "out")
     assert "The model is not supported" in str(caught.value)
-    monkeypatch.setattr(genai_builder, "_RUN", "")
+    monkeypatch.setattr(genai_builder, "_PROGRAM", ("-c", ""))
     with pytest.raises(ModelError, match="exit status 0"):
         genai_builder.build(tmp_path, tmp_path / "out")

@@ -12,6 +12,7 @@ from toolkit.causal import CausalJob, QuantizedCausal, needs_calibration, quanti
 from toolkit.causal.decisions import block_decisions
 from toolkit.causal.subject import CausalSubject, bundle_subject, compare_causal, source_subject
 from toolkit.cli import inputs, outputs, terminal
+from toolkit.cli.existing import refuse_existing
 from toolkit.cli.verdict_tables import gate_table
 from toolkit.errors import GateError, UsageError
 from toolkit.gate import GateReport, Rules, Trial
@@ -38,6 +39,7 @@ def quantize(args: Namespace, recipe: Recipe, options: SourceOptions) -> int:
         raise UsageError("a causal model is judged on this CPU", got=f"--on {args.on}", hint="leave --on out")
     with _opened(args.model, options) as (source, work):
         out = args.out or Path("out") / f"{source.name}-{recipe.name}"
+        refuse_existing(args, out)
         evaluation = inputs.evaluation(args, source)
         calibration = _calibration(args) if needs_calibration(recipe, args.bits) else None
         (work / "quantized").mkdir()

@@ -1,14 +1,13 @@
 """``edgequant quantize``: the main job, from a float model to a gated bundle and what to type next."""
 
-import os
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from toolkit import archive, bundle, ending, speed
 from toolkit import quantize as job
-from toolkit.atomic import refuse_existing
 from toolkit.cli import causal, inputs, outputs, precision, quantize_graph, terminal, tune
 from toolkit.cli.engines import add_engine, add_pythons, engine_of, pythons
+from toolkit.cli.existing import refuse_existing
 from toolkit.cli.reach import add_on, place_to_judge_on
 from toolkit.cli.verdict_tables import gate_table
 from toolkit.engines.catalog import python_of
@@ -82,7 +81,7 @@ def run(args: Namespace) -> int:
     model = args.model or str(demo_model())
     name = args.name or (None if args.model else DEMO_NAME)
     if args.out is not None:
-        _refuse_existing(args, args.out)
+        refuse_existing(args, args.out)
     budget, options = precision.budget_of(args), inputs.source_options(args, name)
     if is_causal(model, options):
         precision.refuse(args, "a causal model")
@@ -90,7 +89,7 @@ def run(args: Namespace) -> int:
     source = open_source(model, options)
     recipe = precision.recipe_for(args, recipe, budget, source.task)
     out = args.out or Path("out") / f"{source.name}-{recipe.name}"
-    _refuse_existing(args, out)
+    refuse_existing(args, out)
     calibration, evaluation = _samples(args, source)
     on = place_to_judge_on(args.on, recipe.verify, args.qemu)
     measured = tune.measurement(args, recipe, source)
@@ -122,14 +121,6 @@ def run(args: Namespace) -> int:
     if not args.json:
         _next(source, recipe, folder)
     return 0
-
-
-def _refuse_existing(args: Namespace, out: Path) -> None:
-    refuse_existing(out, replace=args.force)
-    packed = archive.archive_path(out, args.archive) if args.archive else None
-    if packed is not None and os.path.lexists(packed) and (packed.is_dir() or not args.force):
-        hint = "choose another name" + ("" if packed.is_dir() else ", or say --force to replace it")
-        raise UsageError("the archive exists", where=packed, hint=hint)
 
 
 def _samples(args: Namespace, source: Source) -> tuple[Samples, Samples]:

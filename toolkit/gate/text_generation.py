@@ -16,6 +16,8 @@ from toolkit.runtime.tokenization import Text
 from toolkit.samples import Samples
 from toolkit.statistics import Doubles, Statistic
 
+_ROWS = 64  # whose probabilities are held in float64 at one time: a vocabulary may have 250,000 words
+
 
 def texts(samples: Samples) -> list[Text]:
     """Return the texts."""
@@ -32,12 +34,20 @@ def outcomes(logits: Float, tokens: Ints) -> Float:
 
     Where a logit is not finite, neither is the log probability.
     """
-    scores = logits[:-1].astype(np.float64)
+    found = [
+        _outcomes(logits[at : at + _ROWS], tokens[at + 1 : at + 1 + _ROWS]) for at in range(0, len(tokens) - 1, _ROWS)
+    ]
+    return np.concatenate(found)
+
+
+def _outcomes(logits: Float, following: Ints) -> Float:
+    scores = logits[: len(following)].astype(np.float64)
+    likeliest, finite = scores.argmax(1), np.isfinite(scores).all(1)
     with np.errstate(invalid="ignore"):
         scores -= scores.max(1, keepdims=True)
-        probabilities = scores[np.arange(len(scores)), tokens[1:]] - np.log(np.exp(scores).sum(1))
-    probabilities[~np.isfinite(logits[:-1]).all(1)] = np.nan
-    return np.stack([probabilities, logits[:-1].argmax(1), np.ones(len(scores))], axis=1).astype(np.float32)
+        probabilities = scores[np.arange(len(scores)), following] - np.log(np.exp(scores).sum(1))
+    probabilities[~finite] = np.nan
+    return np.stack([probabilities, likeliest, np.ones(len(scores))], axis=1).astype(np.float32)
 
 
 def measure(model: Judged, samples: Samples, outputs: Outputs) -> list[Measured]:  # noqa: ARG001 - a TaskGate's

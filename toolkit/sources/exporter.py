@@ -17,8 +17,9 @@ _TASKS: dict[Task, str] = {
     "classification": "text-classification",
     "reranking": "text-classification",
     "token-classification": "token-classification",
+    "text-generation": "text-generation-with-past",
 }
-_SMALL = ["*.json", "*.txt", "*.model"]
+_SMALL = ["*.json", "*.txt", "*.model", "*.jinja"]
 
 
 def export(folder: Path, task: Task | None, out: Path) -> str:

@@ -10,10 +10,8 @@ from toolkit.errors import MissingExtraError, ModelError
 
 HINT = "pip install 'edgequant[llm-build]' (install a CPU build of torch first, it is much smaller: docs/llm.md)"
 NEEDED = ("onnxruntime_genai", "torch", "transformers")
-_RUN = (
-    "import os, runpy; os.environ.update(HF_HUB_OFFLINE='1', HF_HUB_DISABLE_TELEMETRY='1', ORT_DISABLE_TELEMETRY='1'); "
-    "runpy.run_module('onnxruntime_genai.models.builder', run_name='__main__', alter_sys=True)"
-)
+SETTINGS = ("HF_HUB_OFFLINE=1", "HF_HUB_DISABLE_TELEMETRY=1", "ORT_DISABLE_TELEMETRY=1")
+_PROGRAM = ("-m", "toolkit.sources.genai_main")
 
 
 def build(folder: Path, out: Path) -> str:
@@ -27,8 +25,13 @@ def build(folder: Path, out: Path) -> str:
         what = "a causal model is built by onnxruntime-genai's builder, which needs more packages"
         raise MissingExtraError(what, where=folder, got=f"no {', '.join(missing)}", hint=HINT)
     arguments = ["-i", str(folder.resolve()), "-o", str(out), "-p", "fp32", "-e", "cpu", "-c", str(out / "cache")]
+    arguments += ["--extra_options", "windowed_kv_cache=false"]  # with it, a loop of fewer tokens than the window fails
     done = subprocess.run(
-        [sys.executable, "-c", _RUN, *arguments], capture_output=True, text=True, errors="replace", check=False
+        ["env", *SETTINGS, sys.executable, *_PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
     )
     if done.returncode or not (out / "genai_config.json").is_file():
         said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
