@@ -87,6 +87,23 @@ def test_a_smoothed_layer_is_its_integers():
     assert np.abs(output - exact).mean() < np.abs(plain - exact).mean() / 3
 
 
+@pytest.mark.parametrize(("channels", "taken"), [([3, 20], "Gather"), (list(range(56, 64)), "Slice")])
+def test_outlier_channels_take_a_product_of_their_own(channels, taken):
+    table, weight = normal(0, 40, 64), normal(1, 64, 64)
+    table[:, channels] *= 60
+    model = lookup(table, weight, normal(2, 64))
+    made, int8 = quantized(model, INT8, Rule(why="apart", select="linear", outliers="any"))
+    assert operators(int8) == ["Gather", taken, "QuantizeLinear", "MatMulIntegerToFloat", "MatMul", "Add"]
+    item = made.linears[0]
+    output = run(int8, {"ids": IDS})["y"]
+    inner = output - table[IDS][..., item.int8.quantizer.outliers] @ item.int8.apart
+    scale = np.float64(item.int8.quantizer.affine.scale) * item.int8.weights.scale
+    np.testing.assert_allclose(inner, products(item, table[IDS]) * scale + item.int8.bias, atol=1e-2)
+    exact = run(model, {"ids": IDS})["y"]
+    plain = run(quantized(model, INT8)[1], {"ids": IDS})["y"]
+    assert np.abs(output - exact).mean() < np.abs(plain - exact).mean() / 10
+
+
 @pytest.mark.parametrize("bias", [False, True])
 def test_what_int8_can_say_comes_out_exactly(bias):
     """Both scales are 1 here, and every number is whole: nothing is rounded anywhere."""

@@ -43,6 +43,7 @@ def test_every_tensor_and_why():
         "why": ["All é8."],
         "sqnr_db": round(planned.linears[0].sqnr_db, 2),
         "alpha": None,
+        "outliers": 0,
         "scale": float(numbers.quantizer.affine.scale),
         "zero_point": int(numbers.quantizer.affine.zero_point),
         "weight_range": "pair",

@@ -33,6 +33,7 @@ STAGES = (
     "lower",
     "feeds",
     "observe",
+    "arrange",
     "plan",
     "apply",
     "tuning",

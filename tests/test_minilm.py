@@ -108,7 +108,9 @@ def full_range(plan):
     linears = []
     for layer in plan.linears:
         smooth = layer.int8.quantizer.smooth
-        weight = layer.linear.weight if smooth is None else layer.linear.weight * smooth[:, None]
+        weight = layer.linear.weight.copy() if smooth is None else layer.linear.weight * smooth[:, None]
+        if layer.int8.quantizer.outliers is not None:
+            weight[layer.int8.quantizer.outliers] = 0
         linears.append(replace(layer, int8=replace(layer.int8, weights=quantize_columns(weight, "full"))))
     return replace(plan, linears=tuple(linears))
 

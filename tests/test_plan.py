@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from toolkit.targets import Quantization, Rule
 
 INT8 = Rule(why="int8", select="linear", precision="int8", weight_range="pair", smoothing="none")
 SMOOTH = Rule(why="smooth", select="linear", smoothing="search")
+APART = Rule(why="apart", select="linear", outliers="any")
 TABLES = Rule(why="tables", select="embedding", precision="int8")
 IDS = np.arange(40, dtype=np.int64).reshape(4, 10)
 
@@ -164,6 +167,46 @@ def test_an_outlier_channel_is_smoothed_where_the_recipe_allows_it():
 def test_even_channels_are_not_worth_a_mul():
     made = planned(normal(0, 40, 16), normal(1, 16, 64), INT8, SMOOTH).linears[0]
     assert made.int8.quantizer.smooth is None
+
+
+def with_outliers(channels: list[int]) -> np.ndarray:
+    table = normal(0, 40, 64)
+    table[:, channels] *= 60
+    return table
+
+
+def test_outlier_channels_are_left_to_a_float_product():
+    table, weight = with_outliers([3, 20]), normal(1, 64, 64)
+    plain, apart = (planned(table, weight, *rules).linears[0] for rules in ((INT8,), (INT8, APART)))
+    outliers = apart.int8.quantizer.outliers
+    assert outliers.size == 8
+    assert {3, 20} <= set(outliers.tolist())
+    assert (np.diff(outliers) > 0).all()
+    assert not apart.int8.weights.values[outliers].any()
+    np.testing.assert_array_equal(apart.int8.apart, weight[outliers])
+    assert apart.int8.quantizer.affine.scale < plain.int8.quantizer.affine.scale / 20
+    assert apart.sqnr_db > plain.sqnr_db + 20
+    assert pair_bound_holds(apart.int8.weights.values)
+
+
+def test_even_channels_all_stay_in_int8():
+    made = planned(normal(0, 40, 64), normal(1, 64, 64), INT8, APART).linears[0]
+    assert made.int8.quantizer.outliers is None
+    assert made.int8.apart is None
+
+
+def test_few_channels_are_never_left_out():
+    assert planned(with_outliers([3])[:, :63], normal(1, 63, 64), INT8, APART).linears[0].int8.apart is None
+
+
+def test_unsorted_channels_are_left_out_only_where_a_rule_says_any():
+    table, weight = with_outliers([3, 20]), normal(1, 64, 64)
+    where_sorted = APART.model_copy(update={"outliers": "sorted"})
+    assert planned(table, weight, INT8, where_sorted).linears[0].int8.apart is None
+    lowered = replace(lower(lookup(table, weight)), sorted_inputs=frozenset(("x",)))
+    made = plan(lowered, observe(lowered, [{"ids": IDS}]), rules(INT8, where_sorted)).linears[0]
+    if made.int8.apart is not None:  # told that they are sorted, the last ones are taken
+        assert made.int8.quantizer.outliers.tolist() == list(range(64 - len(made.int8.apart), 64))
 
 
 def test_siblings_share_one_quantizer_and_one_that_stays_float_has_none():

@@ -57,6 +57,7 @@ def _linear(plan: LinearPlan) -> dict[str, Any]:
     return common | {
         "sqnr_db": round(plan.sqnr_db or 0.0, 2),
         "alpha": quantizer.alpha,
+        "outliers": 0 if quantizer.outliers is None else quantizer.outliers.size,
         "scale": float(quantizer.affine.scale),
         "zero_point": int(quantizer.affine.zero_point),
         "weight_range": plan.treatment.weight_range,

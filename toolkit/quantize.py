@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from toolkit import fallback, gate
 from toolkit.apply import apply
+from toolkit.arrange import arrange
 from toolkit.bundle import Content, tokenizer_info, write_bundle
 from toolkit.engines import calling
 from toolkit.engines.catalog import ENGINES, Engine
@@ -24,7 +25,7 @@ from toolkit.isa.place import Place
 from toolkit.limits import Bounds
 from toolkit.lower import Lowered, lower
 from toolkit.metrics import Float
-from toolkit.observe import observe
+from toolkit.observe import Ranges, observe
 from toolkit.plan import QuantPlan, plan
 from toolkit.progress import Track, silent
 from toolkit.runtime.manifest import ModelInfo
@@ -82,12 +83,10 @@ def quantize(job: Job, track: Track = silent) -> Quantized:
     if engine != "native":
         plan_of_none, model = _by_other(job, ENGINES[engine], texts)
         tried, found = _Judge(job, lowered, track).judged(plan_of_none, model, job.recipe.gate.confidence), None
-    elif job.budget is None:
-        tried, found = _by_recipe(job, lowered, texts, track)
     else:
-        tried, found = _by_budget(
-            job, job.budget, fallback.make_bench(_model(job, lowered, texts), fallback.BUDGET, track), track
-        )
+        feeds = equal_length_feeds(texts, [str(value.name) for value in job.source.model.graph.inputs])
+        lowered, ranges = arrange(lowered, observe(lowered, feeds, track))
+        tried, found = _natively(job, _model(job, lowered, texts), ranges, track)
     source, recipe = job.source, job.recipe
     fp32, subject = source_subject(source), source_subject(source, tried.model, recipe.runtime.session_info())
     golden = golden_vectors(subject.loaded(job.threads), source.task)
@@ -107,17 +106,17 @@ def quantize(job: Job, track: Track = silent) -> Quantized:
     return Quantized(job, fp32.model, fp32.info, content)
 
 
-def _by_recipe(job: Job, lowered: Lowered, texts: list[Encoded], track: Track) -> tuple[Tried, Fallback | None]:
-    """Return the model that the recipe decides; where the gate refuses it and another could pass, what falls back."""
-    inputs = [str(value.name) for value in job.source.model.graph.inputs]
-    ranges = observe(lowered, equal_length_feeds(texts, inputs), track)
-    decided = plan(lowered, ranges, job.recipe.quantization, track)
-    judge = _Judge(job, lowered, track)
+def _natively(job: Job, model: fallback.Model, ranges: Ranges, track: Track) -> tuple[Tried, Fallback | None]:
+    """Return the model that a budget or the recipe decides; where the gate refuses the recipe's, what falls back."""
+    if job.budget is not None:
+        return _by_budget(job, job.budget, fallback.make_bench(model, fallback.BUDGET, track), track)
+    decided = plan(model.lowered, ranges, job.recipe.quantization, track)
+    judge = _Judge(job, model.lowered, track)
     first = judge(decided, job.recipe.gate.confidence)
     in_int8 = any(item.int8 is not None for item in decided.linears)
     if first.report.passed or not (job.recipe.quantization.fallback and in_int8 and judge.can_pass(first)):
         return first, None
-    bench = fallback.make_bench(_model(job, lowered, texts), fallback.FALLBACK, track)
+    bench = fallback.make_bench(model, fallback.FALLBACK, track)
     return fallback.rescue(bench, judge.court(), first)
 
 

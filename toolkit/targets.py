@@ -31,6 +31,8 @@ WeightRange = Literal["full", "pair", "reduced"]
 Smoothing = Literal["none", "search"]
 Kind = Literal["linear", "embedding", "conv"]
 """What a rule selects; "conv" and "linear" are also those of graphs that are no text encoders."""
+Outliers = Literal["none", "sorted", "any"]
+"""Whether the channels of widest range are multiplied in float: nowhere, where they are sorted, or at any layer."""
 Decision = Literal["interval", "point"]
 EngineName = Literal["native", "onnxruntime", "neural-compressor"]
 """Who quantizes: edgequant itself, or another quantizer in a process of its own."""
@@ -62,6 +64,7 @@ class Rule(StrictModel):
     precision: Precision | None = None
     weight_range: WeightRange | None = None
     smoothing: Smoothing | None = None
+    outliers: Outliers | None = None
 
     def matches(self, kind: str, name: str, parameters: int) -> bool:
         """Tell whether the rule speaks of the tensor ``name`` with that many weights."""
@@ -77,6 +80,7 @@ class Treatment(StrictModel):
     precision: Precision = "float"
     weight_range: WeightRange = "pair"  # exact on every CPU, where no rule knows better
     smoothing: Smoothing = "none"
+    outliers: Outliers = "none"
     why: tuple[str, ...] = ()
 
 
@@ -122,7 +126,7 @@ class Quantization(StrictModel):
         why: list[str] = []
         for rule in self.rules:
             if rule.matches(kind, name, parameters):
-                decided |= rule.model_dump(include={"precision", "weight_range", "smoothing"}, exclude_none=True)
+                decided |= rule.model_dump(include=set(Treatment.model_fields) - {"why"}, exclude_none=True)
                 why.append(rule.why)
         return Treatment.model_validate({**decided, "why": tuple(why) or ("No rule speaks of it.",)})
 

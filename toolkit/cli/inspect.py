@@ -32,7 +32,7 @@ def run(args: Namespace) -> int:
         terminal.out().print(told, soft_wrap=True, markup=False)
         return 0
     made = terminal.table(
-        "linear layer", ">shape", "precision", ">SQNR dB", ">alpha", "weights", ">peak",
+        "linear layer", ">shape", "precision", ">SQNR dB", "channels", "weights", ">peak",
         title=f"{manifest.name} for {manifest.target.name}",
     )  # fmt: skip
     for layer in found["linear"]:
@@ -61,8 +61,13 @@ def _numbers(layer: dict[str, Any]) -> tuple[str, str, str, str]:
     if "block_size" in layer:
         return _db(layer), "", f"blocks of {layer['block_size']}, {layer['rounding']} rounding", ""
     bound = " (no pair saturates)" if layer["pair_bound"] else ""
-    alpha = "" if layer["alpha"] is None else f"{layer['alpha']:g}"
-    return _db(layer), alpha, layer["weight_range"] + bound, f"±{layer['weight_peak']}"
+    apart = f"{layer['outliers']} apart" if layer.get("outliers") else ""  # bundles of before have none
+    return (
+        _db(layer),
+        apart if layer["alpha"] is None else f"alpha {layer['alpha']:g}",
+        layer["weight_range"] + bound,
+        f"±{layer['weight_peak']}",
+    )
 
 
 def _sentences(found: dict[str, Any]) -> list[str]:

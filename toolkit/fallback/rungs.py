@@ -20,7 +20,7 @@ Planner = Callable[[Quantization], QuantPlan]
 Ladder = Mapping[str, Mapping[str, object]]
 """What a rule says of every linear layer that the recipe puts in int8, by the name of the rung, weakest first."""
 FALLBACK: Ladder = {RECIPE: {}}
-BUDGET: Ladder = {PLAIN: {"smoothing": "none"}, **FALLBACK}
+BUDGET: Ladder = {PLAIN: {"smoothing": "none", "outliers": "none"}, **FALLBACK}
 
 
 @dataclass(frozen=True, eq=False)

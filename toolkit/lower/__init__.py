@@ -72,6 +72,7 @@ class Lowered:
     linears: tuple[Linear, ...]
     embeddings: tuple[Embedding, ...]
     unquantized: tuple[str, ...]  # what else has weights, and every other MatMul: ``name: why it stays float``
+    sorted_inputs: frozenset[str] = frozenset()  # inputs of linear layers with channels in the order of their ranges
 
 
 def lower(model: ir.Model) -> Lowered:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from toolkit.apply import apply
+from toolkit.arrange import arrange
 from toolkit.feeds import Feed, unpadded_feed
 from toolkit.forms import APPROXIMATE, Forms, Profile, Tuning, alternatives
 from toolkit.isa.timing import Variant
@@ -113,7 +114,8 @@ def _int8(source: Source, recipe: Recipe) -> ir.Model:
     quick = Rule(why="timed alone", select="linear", smoothing="none")
     rules = recipe.quantization.model_copy(update={"rules": (*recipe.quantization.rules, quick)})
     ids = np.random.default_rng(0).integers(0, _IDS, (4, min(16, source.max_length)))
-    ranges = observe(lowered, [unpadded_feed(ids, [str(value.name) for value in lowered.model.graph.inputs])])
+    feed = unpadded_feed(ids, [str(value.name) for value in lowered.model.graph.inputs])
+    lowered, ranges = arrange(lowered, observe(lowered, [feed]))
     return apply(lowered, plan(lowered, ranges, rules))
 
 
