@@ -1,28 +1,16 @@
 """Where `edgequant quantize` writes, and what it prints about it, whatever kind of model it made."""
 
-import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from toolkit import archive
-from toolkit.atomic import refuse_existing
 from toolkit.cli import terminal
 from toolkit.cli.verdict_tables import gate_table
-from toolkit.errors import UsageError
 from toolkit.gate import GateReport
 from toolkit.isa.native import why_not_native
 from toolkit.runtime import cpu
 from toolkit.targets import Recipe
-
-
-def refuse_existing_output(args: Namespace, out: Path) -> None:
-    """Raise UsageError where the bundle or its archive exists and may not be replaced."""
-    refuse_existing(out, replace=args.force)
-    packed = archive.archive_path(out, args.archive) if args.archive else None
-    if packed is not None and os.path.lexists(packed) and (packed.is_dir() or not args.force):
-        hint = "choose another name" + ("" if packed.is_dir() else ", or say --force to replace it")
-        raise UsageError("the archive exists", where=packed, hint=hint)
 
 
 def packed(folder: Path, compression: archive.Compression | None) -> Path | None:

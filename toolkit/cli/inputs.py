@@ -36,9 +36,9 @@ def add_data(parser: ArgumentParser) -> _ArgumentGroup:
     return data
 
 
-def add_calibration(data: _ArgumentGroup) -> None:
+def add_calibration(data: _ArgumentGroup, also: str = "") -> None:
     """Add the options of the calibration set to the group of the evaluation set."""
-    data.add_argument("--calibration", metavar="SET", help="texts like those of the app (default: by task)")
+    data.add_argument("--calibration", metavar="SET", help=f"texts like those of the app{also} (default: by task)")
     data.add_argument("--calibration-samples", type=positive, metavar="N", help="use at most N texts")
 
 

@@ -3,25 +3,23 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from toolkit import archive, bundle, ending, speed
+from toolkit import bundle, ending, speed
 from toolkit import quantize as job
 from toolkit.cli import causal, inputs, outputs, precision, quantize_graph, terminal, tune
+from toolkit.cli.bundle_output import packed, show, show_next
 from toolkit.cli.engines import add_engine, add_pythons, engine_of, pythons
 from toolkit.cli.existing import refuse_existing
 from toolkit.cli.reach import add_on, place_to_judge_on
-from toolkit.cli.verdict_tables import gate_table
 from toolkit.engines.catalog import python_of
 from toolkit.errors import GateError, UsageError
-from toolkit.isa.native import why_not_native
 from toolkit.report.page import Page, layers, mixed, provenance
 from toolkit.report.parts import parts
-from toolkit.runtime import cpu
 from toolkit.runtime.manifest import Task
 from toolkit.runtime.options import positive
 from toolkit.samples import Samples
 from toolkit.sets import calibration_set
 from toolkit.sources import DEMO_NAME, Source, demo_model, is_causal, open_source
-from toolkit.targets import Recipe, load_recipe, recipe_files
+from toolkit.targets import load_recipe, recipe_files
 from toolkit.tuning.measurement import described
 
 TRY: dict[Task, str] = {
@@ -63,7 +61,7 @@ def configure(parser: ArgumentParser) -> None:
     precision.configure(parser)
     outputs.configure(parser)
     data = inputs.add_data(parser)
-    inputs.add_calibration(data)
+    inputs.add_calibration(data, ", or arrays for a model of other inputs")
     inputs.add_model(parser)
 
 
@@ -111,15 +109,15 @@ def run(args: Namespace) -> int:
     speeds = () if args.no_speed else _time(made)
     if outputs.wanted(args):
         outputs.write(args, _page(made, speeds))
+    told = (args, f"{source.name} for {recipe.name}", made.report, _facts(made, speeds), _more(made, speeds))
     try:
         folder = job.write(made, out, replace=args.force, keep_rejected=args.keep_rejected)
     except GateError:
-        _report(args, made, speeds, None, None)
+        show(*told, (None, None))
         raise
-    archived = _archive(folder, args.archive)
-    _report(args, made, speeds, folder, archived)
+    show(*told, (folder, packed(folder, args.archive)))
     if not args.json:
-        _next(source, recipe, folder)
+        show_next(recipe, folder, TRY[source.task].format(folder))
     return 0
 
 
@@ -150,29 +148,12 @@ def _page(made: job.Quantized, speeds: tuple[speed.Speed, ...]) -> Page:
     )
 
 
-def _archive(folder: Path, compression: archive.Compression | None) -> Path | None:
-    if compression is None:
-        return None
-    out = archive.archive_path(folder, compression)
-    archive.write_archive(folder, out, compression)
-    return out
-
-
-def _report(
-    args: Namespace, made: job.Quantized, speeds: tuple[speed.Speed, ...], folder: Path | None, archived: Path | None
-) -> None:
-    report = made.report
-    if args.json:
-        written = {name: None if path is None else str(path) for name, path in (("out", folder), ("archive", archived))}
-        content = made.content
-        found = described(content.recipe.forms, content.measurement)
-        found |= {"fallback": None if content.fallback is None else content.fallback.as_dict()}
-        terminal.print_json({**written, "gate": report.as_dict(), "speed": [vars(item) for item in speeds], **found})
-        return
-    terminal.print_table(gate_table(report, f"{made.job.source.name} for {made.job.recipe.name}"))
-    lines = ["", *_facts(made, speeds)]
-    lines += [f"{name:9} {path}" for name, path in (("bundle", folder), ("archive", archived)) if path]
-    terminal.out().print("\n".join(lines), soft_wrap=True)
+def _more(made: job.Quantized, speeds: tuple[speed.Speed, ...]) -> dict[str, object]:
+    """Return what the JSON tells beside the gate's report."""
+    content = made.content
+    found = described(content.recipe.forms, content.measurement)
+    fallback = None if content.fallback is None else content.fallback.as_dict()
+    return {"speed": [vars(item) for item in speeds], **found, "fallback": fallback}
 
 
 def _facts(made: job.Quantized, speeds: tuple[speed.Speed, ...]) -> list[str]:
@@ -196,15 +177,3 @@ def _made_by(content: bundle.Content) -> list[str]:
         f"layers    {int8} of {len(plan.linears)} linear layers in int8 (edgequant inspect tells why)",
         *tune.facts(described(content.recipe.forms, content.measurement)),
     ]
-
-
-def _next(source: Source, recipe: Recipe, folder: Path) -> None:
-    lines = [
-        "",
-        "next:",
-        f"  {TRY[source.task].format(folder)}",
-        f"  edgequant inspect {folder}",
-    ]
-    here = not why_not_native(recipe.verify.isa, cpu.architecture(), cpu.features())
-    lines.append(f"  edgequant verify {folder}" + ("" if here else " --isa target"))
-    terminal.out().print("\n".join(lines), soft_wrap=True, markup=False)

@@ -7,7 +7,8 @@ from pathlib import Path
 import onnx
 
 from toolkit.cli import outputs, terminal
-from toolkit.cli.bundle_output import packed, refuse_existing_output, show, show_next
+from toolkit.cli.bundle_output import packed, show, show_next
+from toolkit.cli.existing import refuse_existing
 from toolkit.errors import GateError, UsageError
 from toolkit.graphs import bundling, job, timing
 from toolkit.graphs.feeds import Feeds, read_feeds, split
@@ -19,7 +20,10 @@ from toolkit.runtime.manifest import INPUTS
 from toolkit.runtime.tensor_files import FORMATS
 from toolkit.targets import Recipe
 
-OF_TEXTS = ("columns", "max_length", "normalize", "on", "pooling", "revision", "task", "tokenizer")
+OF_TEXTS = (
+    "bits", "columns", "engine", "max_length", "normalize", "on", "pooling", "revision", "task", "tokenizer", "tune",
+    "tuning",
+)  # fmt: skip
 """What of the command's options says something about texts or where text models come from."""
 
 
@@ -46,7 +50,7 @@ def run(args: Namespace, recipe: Recipe) -> int:
         raise UsageError(f"{option} is for text models, and this ONNX model is none", where=args.model)
     graph = open_graph(Path(args.model).expanduser(), args.name)
     out = args.out or Path("out") / f"{graph.name}-{recipe.name}"
-    refuse_existing_output(args, out)
+    refuse_existing(args, out)
     found = layers_of(graph, recipe.quantization)
     calibration, evaluation = _feeds(args, graph)
     work = job.Job(graph, found, recipe, calibration, evaluation, args.threads, args.decision)
