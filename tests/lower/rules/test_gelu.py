@@ -1,6 +1,7 @@
 from math import pi, sqrt
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -116,6 +117,13 @@ def test_another_variable_inside_is_another_function():
         node("Mul", ["m", "half"], "y"),
     ]
     model = graph(nodes, CONSTANTS, {"x": ["rows", 4], "z": ["rows", 4]})
+    assert not rewrite(model)
+
+
+def test_in_double_it_stays():
+    model = written_out("div", "last")
+    assert model.graph.inputs[0].dtype == ir.DataType.FLOAT
+    model.graph.inputs[0].dtype = ir.DataType.DOUBLE
     assert not rewrite(model)
 
 

@@ -112,7 +112,21 @@ def test_positions_are_laid_out():
     for places in (np.arange(40)[None], np.arange(20)[None, ::-1] + 3):
         model = position_lookup(places)
         assert same(model, IDS, RewritePass((positions.RULE,)))
-        assert operators(model) == ["Shape", "Slice"]
+        assert "Gather" not in operators(model)
+
+
+def test_positions_that_two_look_up_are_both_laid_out():
+    nodes = [
+        node("Shape", ["ids"], "length", start=1, end=2),
+        node("Slice", ["numbers", "zero", "length", "one"], "cut"),
+        node("Gather", ["table", "cut"], "a"),
+        node("Gather", ["table", "cut"], "b"),
+        node("Add", ["a", "b"], "y"),
+    ]
+    constants = numbers(numbers=np.arange(40)[None], zero=[0], one=[1]) | {"table": integers(0, 40, 4)}
+    model = graph(nodes, constants, {"ids": ["batch", "length"]})
+    assert same(model, IDS, RewritePass((positions.RULE,)))
+    assert "Gather" not in operators(lower(model).model)
 
 
 @pytest.mark.parametrize(

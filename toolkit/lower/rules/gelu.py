@@ -48,6 +48,8 @@ def _recognize(product: ir.Value) -> tuple[str, ir.Value] | None:
     for gate, function in _gates(product, 2):
         coefficients, operator = _INNER[function.op_type]
         for x in _factors(product, 2):
+            if x.dtype not in (None, ir.DataType.FLOAT):
+                continue  # the runtime has no kernel for it
             if _monomial(product, x, gate) == (0.5, 1, 1) and _equal(_polynomial(function.inputs[0], x), coefficients):
                 return operator, x
     return None
