@@ -95,8 +95,8 @@ def test_a_limit_of_one_model_alone_has_no_drop(tmp_path):
     ("old", "new", "key", "got"),
     [
         ("pair_saturation = true", 'pair_saturation = "yes"', "cpu.pair_saturation", "'yes'"),
-        ("max_batch_tokens = 1024", "max_batch_tokens = 1024.5", "runtime.max_batch_tokens", "1024.5"),
-        ("max_batch_tokens = 1024", "max_batch_tokens = 0", "runtime.max_batch_tokens", "0"),
+        ("max_batch_tokens = 512", "max_batch_tokens = 1024.5", "runtime.max_batch_tokens", "1024.5"),
+        ("max_batch_tokens = 512", "max_batch_tokens = 0", "runtime.max_batch_tokens", "0"),
         ("max_parameters = 16384", "max_parameters = -1", "quantization.rules.1.max_parameters", "-1"),
         ('requires = ["avx2", "fma"]', 'requires = "avx2"', "cpu.requires", "'avx2'"),
         ("schema = 1", "schema = 2", "schema", "2"),

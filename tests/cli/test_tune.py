@@ -113,3 +113,16 @@ def test_a_file_that_is_no_measurement_is_refused(job, capsys, text, said):
     stored.write_text(text, encoding="utf-8")
     assert job.quantize("--tuning", str(stored)) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_causal_model_has_no_forms(job, capsys):
+    assert job.quantize("--tune", "--task", "text-generation") == 2
+    assert "a causal model has no forms to choose from\n  got: --tune" in capsys.readouterr().err
+
+
+def test_a_graph_has_no_forms(job, capsys):
+    graph, calibration = job.root / "any.onnx", job.root / "arrays.npz"
+    graph.write_bytes(b"")
+    calibration.write_bytes(b"")
+    assert job.quantize("--tuning", "none.json", model=graph, calibration=calibration) == 2
+    assert "a model that is no text encoder has no forms to choose from" in capsys.readouterr().err

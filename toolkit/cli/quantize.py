@@ -75,6 +75,7 @@ def run(args: Namespace) -> int:
         raise UsageError("the name of the model is empty", hint=f"leave it out to take {DEMO_NAME}")
     if quantize_graph.is_graph(args.model, args.calibration):
         precision.refuse(args, "a model that is no text encoder")
+        tune.refuse(args, "a model that is no text encoder")
         return quantize_graph.run(args, recipe)
     model = args.model or str(demo_model())
     name = args.name or (None if args.model else DEMO_NAME)
@@ -83,6 +84,7 @@ def run(args: Namespace) -> int:
     budget, options = precision.budget_of(args), inputs.source_options(args, name)
     if is_causal(model, options):
         precision.refuse(args, "a causal model")
+        tune.refuse(args, "a causal model")
         return causal.quantize(args, recipe, options)
     source = open_source(model, options)
     recipe = precision.recipe_for(args, recipe, budget, source.task)

@@ -35,6 +35,14 @@ def configure(parser: ArgumentParser) -> None:
     )
 
 
+def refuse(args: Namespace, what: str) -> None:
+    """Raise UsageError where forms are to be chosen of what has only one."""
+    given = next((name for name in ("tune", "tuning") if getattr(args, name)), None)
+    if given:
+        hint = "forms are of text encoders that edgequant itself quantizes"
+        raise UsageError(f"{what} has no forms to choose from", got=f"--{given}", hint=hint)
+
+
 def measurement(args: Namespace, recipe: Recipe, source: Source) -> Measurement | None:
     """Return what was measured, now or before; None where the recipe's forms stand.
 

@@ -59,7 +59,7 @@ def search(
     source: Source, recipe: Recipe, clock: Clock, track: Track = silent
 ) -> tuple[Forms, Session, tuple[Trial, ...]]:
     """Return the fastest forms of a source for a recipe, starting from the recipe's own, and every figure."""
-    int8, tuning = _int8(source, recipe), recipe.tuning
+    int8, tuning = int8_graph(source, recipe), recipe.tuning
     names = [str(value.name) for value in int8.graph.inputs]
     feeds = [_feed(profile, names, source.max_length) for profile in tuning.profiles]
 
@@ -108,7 +108,7 @@ def _trials(
     ]
 
 
-def _int8(source: Source, recipe: Recipe) -> ir.Model:
+def int8_graph(source: Source, recipe: Recipe) -> ir.Model:
     """Return the graph whose forms are timed; its numbers are of any inputs, which changes no time."""
     lowered = lower(source.model)
     quick = Rule(why="timed alone", select="linear", smoothing="none")
