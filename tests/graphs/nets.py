@@ -107,6 +107,30 @@ def branching():
     )
 
 
+def decoder(width=160):
+    """Cross-attention of tokens to an encoder's states, behind a mask of minus infinity; key and value go out too."""
+    net = Net()
+    matrix = lambda rows, columns: net.constant(  # noqa: E731
+        (net.random.normal(size=(rows, columns)) / np.sqrt(rows)).astype(np.float32)
+    )
+    x = net.add("Gather", net.weight(50, width), "ids")
+    key = net.add("MatMul", "states", matrix(width, width))
+    value = net.add("MatMul", "states", matrix(width, width))
+    query = net.add("MatMul", x, matrix(width, width))
+    hidden = [net.constant(np.float32(number)) for number in (0, -np.inf)]
+    mask = net.add("Unsqueeze", net.add("Where", "mask", *hidden), net.constant(np.array([1], np.int64)))
+    scores = net.add("Add", net.add("MatMul", query, net.add("Transpose", key, perm=[0, 2, 1])), mask)
+    mixed = net.add("MatMul", net.add("Softmax", scores, axis=-1), value)
+    net.add("MatMul", net.add("Add", x, mixed), matrix(width, 300))
+    net.nodes[-1].output[0] = "logits"
+    for name, tensor in (("key", key), ("value", value)):
+        net.add("Identity", tensor)
+        net.nodes[-1].output[0] = name
+    inputs = {"ids": (INT64, [1, "t"]), "states": (FLOAT, [1, "s", width]), "mask": (TensorProto.BOOL, [1, "s"])}
+    outputs = {"logits": (FLOAT, [1, "t", 300])} | {name: (FLOAT, [1, "s", width]) for name in ("key", "value")}
+    return net.model(inputs, outputs)
+
+
 def detector():
     """Boxes and scores by convolutions, and what is kept of them by NonMaxSuppression: rows as many as there are."""
     net = Net()

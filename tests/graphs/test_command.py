@@ -203,6 +203,48 @@ def test_a_choice_inside_a_network_is_no_end(tmp_path, capsys):
     assert "sqnr_db" in metrics  # of the one output
 
 
+def test_a_decoder_with_a_mask_of_minus_infinity(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    for row in range(20):
+        (tmp_path / "feeds").mkdir(exist_ok=True)
+        source, target = int(random.integers(2, 9)), int(random.integers(1, 6))
+        feed = {
+            "ids": random.integers(0, 50, (1, target)),
+            "states": random.normal(size=(1, source, 160)).astype(np.float32),
+            "mask": np.arange(source)[None] < max(1, source - 2),
+        }
+        np.savez(tmp_path / "feeds" / f"{row:02}.npz", **feed)
+    path, _ = nets.saved(tmp_path, nets.decoder())
+    assert quantize(path, tmp_path / "feeds", tmp_path / "bundle") == 0, capsys.readouterr().err
+    layers = json.loads((tmp_path / "bundle" / "quantization.json").read_text())["linear"]
+    assert [layer["precision"] for layer in layers] == ["int8"] * 4
+
+
+def test_an_encoder_of_a_pair_is_fed_arrays(tmp_path, capsys):
+    """Its inputs are a text encoder's; arrays to calibrate with say that it shall be taken as a graph."""
+    net = nets.Net()
+    x = net.add("Gather", net.weight(50, 160), "input_ids")
+    net.add("MatMul", net.add("MatMul", x, net.weight(160, 160)), net.weight(160, 160))
+    net.nodes[-1].output[0] = "states"
+    inputs = {"input_ids": (nets.INT64, ["n", "t"]), "attention_mask": (nets.INT64, ["n", "t"])}
+    model = net.model(inputs, {"states": (nets.FLOAT, ["n", "t", 160])})
+    ids = np.random.default_rng(0).integers(0, 50, (24, 7))
+    paths = nets.saved(tmp_path, model, input_ids=ids, attention_mask=np.ones_like(ids))
+    assert quantize(*paths, tmp_path / "bundle") == 0, capsys.readouterr().err
+
+
+def test_an_output_that_is_always_the_same_passes(tmp_path):
+    net = nets.Net()
+    x = net.conv(net.conv("image", 3, 64), 64, 32)
+    net.nodes[-1].output[0] = "y"
+    net.add("Mul", x, net.constant(np.float32(0)))
+    net.nodes[-1].output[0] = "zero"
+    net.nodes[-1].input[0] = "y"
+    shape = (nets.FLOAT, [1, 32, 12, 12])
+    model = net.model({"image": (nets.FLOAT, [1, 3, 12, 12])}, {"y": shape, "zero": shape})
+    assert quantize(*nets.saved(tmp_path, model, image=nets.images(24)), tmp_path / "bundle") == 0
+
+
 def test_a_folder_of_feeds(made, tmp_path):
     for row, image in enumerate(nets.images(12)):
         (tmp_path / "feeds").mkdir(exist_ok=True)

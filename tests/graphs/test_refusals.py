@@ -138,7 +138,7 @@ INPUTS = {
     "no samples": ({"image": GOOD[:0]}, "there is no sample in the file"),
     "one sample": ({"image": GOOD[:1]}, "too few different samples to hold some back"),
     "the same ones": ({"image": GOOD[[0] * 24]}, "too few different samples to hold some back"),
-    "infinite": ({"image": np.where(GOOD > 1, np.inf, GOOD).astype("f4")}, "not finite"),
+    "infinite": ({"image": np.where(GOOD > 1, np.inf, GOOD).astype("f4")}, "no layer saw finite numbers"),
     "labels that are none": ({"image": GOOD, "labels": np.zeros((24, 2), int)}, "no row of whole numbers"),
     "labels of other classes": ({"image": GOOD, "labels": np.full(24, 77)}, "labels are not the model's"),
     "more labels": ({"image": GOOD, "labels": np.zeros(9, int)}, "different numbers of samples"),

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import onnx
 
-from toolkit.errors import NumericsError
 from toolkit.graphs.feeds import Feeds
 from toolkit.graphs.preparing import FloatGraph
 from toolkit.progress import Track, silent
@@ -23,6 +22,7 @@ Range = tuple[float, float]
 Counts = np.ndarray[Any, np.dtype[np.float64]]
 
 BINS = 2048
+_BROKEN = (-np.inf, np.inf)
 SHRUNK = tuple(float(part) for part in np.linspace(1, 0.3, 29))
 """Parts of the observed range that are tried."""
 
@@ -32,14 +32,14 @@ def observe(
 ) -> dict[str, Range]:
     """Return each named tensor's range for u8: of those around 0 the one with the least mean squared error.
 
-    Two passes: least and largest number, then a histogram between them. A tensor that was always empty is left out.
-    NumericsError for NaN or infinity.
+    Two passes: least and largest number, then a histogram between them. A tensor that was always empty, or held NaN or
+    infinity (as masks do), is left out.
     """
     reader = _Reader(graph, names, threads)
     extremes = reader.extremes(track(feeds, "observe tensors", len(feeds)))
     counts = {name: np.zeros(BINS) for name in extremes}
     for name, value in reader.read(track(feeds, "count tensors' numbers", len(feeds))):
-        if value.size:
+        if name in extremes and value.size:
             counts[name] += np.histogram(value.astype(np.float64), BINS, _wide(extremes[name]))[0]
     return {name: least_error(extremes[name], counts[name]) for name in extremes}
 
@@ -81,12 +81,9 @@ class _Reader:
         for name, value in self.read(feeds):
             if value.size:
                 low, high = float(value.min()), float(value.max())
-                if not np.isfinite([low, high]).all():
-                    raise NumericsError("a tensor is not finite on calibration data", where=f"{self._where}: {name}",
-                                        hint="the float model itself overflows on these inputs")  # fmt: skip
-                seen = found.get(name, (low, high))
-                found[name] = (min(low, seen[0]), max(high, seen[1]))
-        return found
+                before = found.get(name, (low, high))
+                found[name] = (min(low, before[0]), max(high, before[1])) if np.isfinite(low + high) else _BROKEN
+        return {name: one for name, one in found.items() if np.isfinite(one).all()}
 
 
 def _wide(extremes: Range) -> Range:

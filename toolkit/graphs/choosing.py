@@ -18,6 +18,14 @@ Trial = Callable[[bytes], GateReport]
 """From an int8 model to what the limits say to it on calibration samples."""
 
 
+@dataclass(frozen=True)
+class Trials:
+    """``whole`` says whether a model will do; ``quick`` only which layers harm more than others."""
+
+    whole: Trial
+    quick: Trial
+
+
 @dataclass(frozen=True, eq=False)
 class Chosen:
     """The int8 model, its layers as they were treated, and the SQNR at the output with each alone in int8, if asked."""
@@ -35,7 +43,7 @@ class _Tried:
 
 
 def choose(
-    graph: FloatGraph, layers: Sequence[Layer], ranges: Mapping[str, Range], trial: Trial, track: Track = silent
+    graph: FloatGraph, layers: Sequence[Layer], ranges: Mapping[str, Range], trials: Trials, track: Track = silent
 ) -> Chosen:
     """Return the first int8 model that passes on calibration samples, or the best of all that were tried.
 
@@ -45,12 +53,12 @@ def choose(
     wanted = [layer for layer in layers if layer.int8]
     tried: list[_Tried] = []
     for operators in ((*MOVING, *COMPUTING), MOVING):
-        tried.append(_try(graph, wanted, ranges, operators, trial))
+        tried.append(_try(graph, wanted, ranges, operators, trials.whole))
         if tried[-1].report.passed:
             return Chosen(tried[-1].model, tuple(layers), {})
     best = max(tried, key=lambda one: worst_sqnr(one.report))
     alone = {
-        layer.name: worst_sqnr(_try(graph, [layer], ranges, (), trial).report)
+        layer.name: worst_sqnr(_try(graph, [layer], ranges, (), trials.quick).report)
         for layer in track(wanted, "try layers alone", len(wanted))
     }
     order = sorted(wanted, key=lambda layer: alone[layer.name])
@@ -58,7 +66,7 @@ def choose(
     for count in _counts(len(order)):
         given_up = {layer.name for layer in order[:count]}
         kept = [layer for layer in wanted if layer.name not in given_up]
-        now = _try(graph, kept, ranges, best.operators, trial)
+        now = _try(graph, kept, ranges, best.operators, trials.whole)
         if now.report.passed or worst_sqnr(now.report) > worst_sqnr(best.report):
             best = now
             treated = tuple(_float(layer, alone) if layer.name in given_up else layer for layer in layers)

@@ -10,12 +10,12 @@ from toolkit.gate import GateReport, file_info
 from toolkit.graphs import judging
 from toolkit.graphs.bundling import Content, write_bundle
 from toolkit.graphs.calibrating import observe
-from toolkit.graphs.choosing import choose
+from toolkit.graphs.choosing import Trials, choose
 from toolkit.graphs.feeds import Feeds, check_disjoint, spread
 from toolkit.graphs.golden import golden_rows
 from toolkit.graphs.measuring import measure
 from toolkit.graphs.preparing import FloatGraph
-from toolkit.graphs.quantizing import Layer, tensors_of
+from toolkit.graphs.quantizing import Layer, seen, tensors_of
 from toolkit.graphs.selecting import judged_outputs, showing, without
 from toolkit.limits import Bounds
 from toolkit.progress import Track, silent
@@ -26,6 +26,7 @@ from toolkit.targets import Decision, Recipe
 
 MODEL = "model.onnx"
 TRIAL_SAMPLES = 48
+QUICK_SAMPLES = 8
 """Of the calibration set, to choose layers by."""
 CLOSENESS = ("cosine_mean", "cosine_min", "sqnr_db")
 """What so few samples tell something about."""
@@ -60,19 +61,18 @@ class Quantized:
 def quantize(job: Job, track: Track = silent) -> Quantized:
     """Quantize and judge; the report may say that the gate failed.
 
-    Raises ModelError where onnxruntime cannot do it, DataError for sets that overlap, NumericsError for NaN or
-    infinity.
+    Raises ModelError where onnxruntime cannot do it, DataError for sets that overlap, NumericsError for outputs that
+    are NaN or infinite.
     """
     graph, recipe = job.graph, job.recipe
     digest = check_disjoint(job.calibration, job.evaluation)
-    layers = job.layers
     bench = _Bench(job)
-    ranges = observe(graph, tensors_of(graph, layers), job.calibration, job.threads, track)
+    ranges = observe(graph, tensors_of(graph, job.layers), job.calibration, job.threads, track)
     limits = recipe.gate.limits(TASK)
-    some = job.calibration.taking(spread(len(job.calibration), TRIAL_SAMPLES))
     trial_limits = {name: stricter(name, limit) for name, limit in limits.items() if name in CLOSENESS}
-    by_values = partial(bench.report, some, "", trial_limits, gate.Rules("point"))
-    chosen = choose(bench.shown, layers, ranges, by_values, track)
+    samples = [job.calibration.taking(spread(len(job.calibration), most)) for most in (TRIAL_SAMPLES, QUICK_SAMPLES)]
+    trials = Trials(*(partial(bench.report, some, "", trial_limits, gate.Rules("point")) for some in samples))
+    chosen = choose(bench.shown, seen(job.layers, ranges, graph.name), ranges, trials, track)
     rules = gate.Rules(job.decision or recipe.gate.decision, recipe.gate.confidence)
     report = bench.report(job.evaluation, digest, limits, rules, chosen.model, track)
     chosen = replace(chosen, model=without(chosen.model, graph))

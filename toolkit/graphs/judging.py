@@ -16,6 +16,7 @@ from toolkit.graphs.feeds import Feeds
 from toolkit.graphs.measuring import Rows
 from toolkit.limits import Bounds
 from toolkit.metrics import Ints
+from toolkit.numerics.sqnr import CEILING_DB
 from toolkit.runtime.manifest import FileInfo
 from toolkit.runtime.tensor_manifest import TASK
 
@@ -134,6 +135,9 @@ def _closeness(rows: Rows, name: str, called: str) -> Iterator[Measured]:
         yield Measured(f"cosine_mean{called}", None, float(cosines.mean()), value=mean)
         yield Measured(f"cosine_p1{called}", None, float(np.percentile(cosines, 1)), value=p1)
         yield Measured(f"cosine_min{called}", None, float(cosines.min()))
+    if not noise.any():
+        yield Measured(f"sqnr_db{called}", None, CEILING_DB)
+        return
     value = partial(statistics.bootstrap, statistics.sqnr(signal, noise), len(signal))
     (found,) = statistics.sqnr(signal, noise)(np.ones((1, len(signal))))
     yield Measured(f"sqnr_db{called}", None, float(found), value=value)

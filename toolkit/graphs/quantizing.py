@@ -7,7 +7,7 @@ which their weights are packed: numerics.weights.packed_columns.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, Te
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.quant_utils import QuantType
 
-from toolkit.errors import ModelError
+from toolkit.errors import ModelError, NumericsError
 from toolkit.graphs.calibrating import Range
 from toolkit.graphs.opening import graphs_in, nodes_of
 from toolkit.graphs.preparing import FloatGraph
@@ -37,10 +37,14 @@ COMPUTING = ("Add", "AveragePool", "GlobalAveragePool", "LeakyRelu", "Mul", "Sig
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One node with constant float weights: ``columns`` [K, N] has a column a channel, ``axis`` is where those lie."""
+    """One node with constant float weights: ``columns`` [K, N] has a column a channel, ``axis`` is where those lie.
+
+    ``tensors`` are what it reads and what it gives.
+    """
 
     name: str
     kind: str
+    tensors: tuple[str, str]
     weight: str
     columns: Float
     axis: int
@@ -61,6 +65,19 @@ def layers_of(graph: FloatGraph, rules: Quantization) -> tuple[Layer, ...]:
         raise ModelError("there is nothing in the model to quantize", where=graph.name, got=_inventory(model, found),
                          expected="Conv, MatMul or Gemm with constant float32 weights, large enough for "
                          "the recipe's rules and not inside If, Loop or Scan")  # fmt: skip
+    return found
+
+
+def seen(layers: Sequence[Layer], ranges: Mapping[str, Range], where: str) -> tuple[Layer, ...]:
+    """Return the layers, float where what they read or give has no range; NumericsError where no int8 layer is left."""
+    unseen = Treatment(why=("There are no finite float numbers of what it reads or gives on calibration data.",))
+    found = tuple(
+        layer if not layer.int8 or ranges.keys() >= set(layer.tensors) else replace(layer, treatment=unseen)
+        for layer in layers
+    )
+    if not any(layer.int8 for layer in found):
+        hint = "the float model itself overflows on these inputs, or they are empty: give others"
+        raise NumericsError("no layer saw finite numbers on calibration data", where=where, hint=hint)
     return found
 
 
@@ -112,7 +129,8 @@ def _layer(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto], rule
     refusal = FLOAT.get(node.op_type) or _unfit(node, tensor, constants)
     kind: Literal["conv", "linear"] = "conv" if node.op_type == "Conv" else "linear"
     treatment = Treatment(why=(refusal,)) if refusal else rules.decide(kind, node.name, columns.size)
-    return Layer(node.name, node.op_type, tensor.name, columns, axis, treatment)
+    tensors = (node.input[0], node.output[0])
+    return Layer(node.name, node.op_type, tensors, tensor.name, columns, axis, treatment)
 
 
 def _columns(node: onnx.NodeProto, weight: Float) -> tuple[Float, int]:
