@@ -73,6 +73,10 @@ bench: $(VENV)/.quantize ## edgequant and other quantizers side by side on this 
 	$(VENV)/bin/edgequant compare $(MODEL) --target "$(if $(TARGET),$(TARGET),x86-avx2)" --alike --markdown \
 		$(if $(FP32),--export "$(FP32)") "$${pythons[@]}" $(ARGS)
 
+.PHONY: accuracy
+accuracy: $(VENV)/.quantize ## four fine-tuned models and six sets of pairs on the x86 targets; needs ../shared, minutes (ARGS=)
+	@$(VENV)/bin/python benchmarks/accuracy.py $(ARGS)
+
 .PHONY: engines
 engines: $(ENGINES)/neural-compressor/.installed $(ENGINES)/openvino/.installed ## install other quantizers for `make bench`
 
