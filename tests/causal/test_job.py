@@ -144,15 +144,15 @@ def test_models_that_read_other_tokens_are_not_compared(job):
 
 
 class Even:
-    """A model that likes each of four tokens alike, or one of them by a hair."""
+    """A model that likes each of four tokens alike, or one of them by a hair; it knows the words that it is given."""
 
     context = 64
 
-    def __init__(self, lead):
-        self.lead = lead
+    def __init__(self, lead, words=()):
+        self.lead, self.words = lead, words
 
     def encode(self, text):
-        return [1] * len(text.split())
+        return [1 if not self.words or word in self.words else 0 for word in text.split()]
 
     def greedy_ids(self, _prompt, count):
         return [2] * count
@@ -163,10 +163,15 @@ class Even:
         return found
 
 
-def test_golden_tokens_lead_clearly_or_as_clearly_as_they_can():
-    clear = golden_continuations(Even(1.0))
+def test_golden_tokens_lead_clearly_or_as_clearly_as_they_can(job):
+    clear = golden_continuations(Even(1.0), job.source)
     assert clear.texts == golden_module.PROMPTS
     assert {len(ids) for ids in clear.outputs} == {golden_module.TOKENS}
-    assert golden_continuations(Even(0.01)).texts == golden_module.PROMPTS
+    assert golden_continuations(Even(0.01), job.source).texts == golden_module.PROMPTS
     with pytest.raises(NumericsError, match="prefers no token"):
-        golden_continuations(Even(0.0))
+        golden_continuations(Even(0.0), job.source)
+
+
+def test_golden_prompts_are_words_that_the_model_knows(job):
+    """Padding is masked: of words that are unknown, and so become padding, nothing may follow."""
+    assert golden_continuations(Even(1.0, ("big", "up")), job.source).texts == ("up", "big")

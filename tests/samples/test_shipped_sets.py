@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "calibration"
 STS = ROOT.parent / "shared" / "data" / "sts" / "STSBenchmark"
 WNUT = ROOT.parent / "shared" / "data" / "wnut17"
+WIKITEXT, TINYSTORIES = STS.parents[1] / "wikitext2", STS.parents[1] / "lmtext"
 NAMES = ("stsb", "vader-sentiment", "wnut17")
 TEXTS = ("articles", "tinystories")
 
@@ -126,14 +127,15 @@ def test_limit_takes_sentences_and_paragraphs() -> None:
     assert sum(len(text) > 900 for text in found.texts) == 2
 
 
-@pytest.mark.skipif(not STS.is_dir(), reason="../shared has the originals of STS-B and WNUT-17; it is not here")
+@pytest.mark.skipif(not STS.is_dir(), reason="../shared has the originals of the sets; it is not here")
 def test_the_script_makes_the_same_bytes(tmp_path: Path) -> None:
-    originals = ["--sts", str(STS), "--wnut", str(WNUT)]
-    script = [sys.executable, str(FOLDER / "make_sets.py"), *originals, "--out", str(tmp_path)]
+    originals = ["--sts", STS, "--wnut", WNUT, "--wikitext", WIKITEXT, "--tinystories", TINYSTORIES]
+    script = [sys.executable, str(FOLDER / "make_sets.py"), *map(str, originals), "--out", str(tmp_path)]
     subprocess.run(script, check=True, capture_output=True)
     made = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
     both = ("calibration.csv", "evaluation.csv")
-    assert made == ["stsb/LICENSE.txt", *(f"stsb/{name}" for name in both), *(f"wnut17/{name}" for name in both)]
+    others = (f"{name}/{file}" for name in ("articles", "tinystories", "wnut17") for file in both)
+    assert made == sorted(["stsb/LICENSE.txt", *(f"stsb/{file}" for file in both), *others])
     for name in made:
         assert (tmp_path / name).read_bytes() == (FOLDER / name).read_bytes()
 

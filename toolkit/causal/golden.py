@@ -1,12 +1,15 @@
 """Prompts whose continuations travel in a bundle, so that a device can prove that it says what was built."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from toolkit.errors import NumericsError
 from toolkit.runtime.generator import Generator
 from toolkit.runtime.manifest import Golden
+from toolkit.sources.causal import CausalSource
 
 PROMPTS = (
     "Once upon a time",
@@ -20,12 +23,12 @@ MARGIN = 0.5
 """By how much a golden token's logit leads: kernels of other CPUs round otherwise, and may turn a nearer race."""
 
 
-def golden_continuations(model: Generator) -> Golden:
+def golden_continuations(model: Generator, source: CausalSource) -> Golden:
     """Return prompts with the likeliest tokens after each, as far as every one of them leads clearly.
 
     Where no prompt has such a token, nearer races are taken.
     """
-    found = [(prompt, ids, _leads(model, prompt, ids)) for prompt, ids in _continued(model)]
+    found = [(prompt, ids, _leads(model, prompt, ids)) for prompt, ids in _continued(model, source)]
     margin = MARGIN
     while True:
         kept = [(prompt, ids[: _clear(leads, margin)]) for prompt, ids, leads in found]
@@ -39,10 +42,25 @@ def golden_continuations(model: Generator) -> Golden:
     return Golden(texts, (), outputs, min_cosine=1, max_difference=0)
 
 
-def _continued(model: Generator) -> list[tuple[str, list[int]]]:
-    """Return the prompts that the context has room for, and what follows them."""
-    fitting = [prompt for prompt in PROMPTS if len(model.encode(prompt)) + TOKENS < model.context]
-    return [(prompt, model.greedy_ids(prompt, TOKENS)) for prompt in fitting if model.encode(prompt)]
+def _continued(model: Generator, source: CausalSource) -> Iterator[tuple[str, list[int]]]:
+    """Yield prompts that the model can read, its own words where it knows none of ours, and what follows them."""
+    prompts = [prompt for prompt in PROMPTS if _is_read(model, prompt, source.pad_id)]
+    own = (word for word in _words(source) if _is_read(model, word, source.pad_id))
+    for prompt in prompts or islice(own, len(PROMPTS)):
+        yield prompt, model.greedy_ids(prompt, TOKENS)
+
+
+def _is_read(model: Generator, prompt: str, pad_id: int) -> bool:
+    """Tell whether the context has room, and onnxruntime-genai would mask nothing as padding but a first token."""
+    tokens = model.encode(prompt)
+    read = tokens[1:] if tokens[:1] == [pad_id] else tokens
+    return bool(read) and pad_id not in read and len(tokens) + TOKENS < model.context
+
+
+def _words(source: CausalSource) -> Iterator[str]:
+    tokenizer = Tokenizer.from_str(source.tokenizer_json)
+    size = tokenizer.get_vocab_size()
+    yield from (tokenizer.decode([token]) for token in range(0, size, max(1, size // 50)))
 
 
 def _leads(model: Generator, prompt: str, ids: Sequence[int]) -> list[float]:

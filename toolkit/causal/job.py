@@ -95,7 +95,7 @@ def quantize_causal(job: CausalJob, track: Track = silent) -> QuantizedCausal:
     trial = gate.Trial(job.evaluation, recipe.gate.limits(source.task, settings.bits), rules, job.threads)
     subject = changed(subject, info=info)
     report = compare_causal(fp32, subject, trial, track)
-    golden = golden_continuations(subject.loaded(job.threads))
+    golden = golden_continuations(subject.loaded(job.threads), source)
     return QuantizedCausal(job, plan, files, info, golden, report)
 
 
