@@ -25,6 +25,7 @@ WAYS = (
     Way("dynamo", "eager", 18),
     Way("dynamo", "sdpa", 20),
 )
+REPEATS = 3  # of speed.ROUNDS
 ALIKE = ("cosine_mean", "cosine_p1", "cosine_min")
 
 
@@ -70,7 +71,9 @@ def measure(sources: dict[str, Source]) -> list[Row]:
     }
     info = next(iter(made.values())).info
     sessions = [Session(each.content.model, each.info, recipe.runtime.session_info(), 1) for each in made.values()]
-    timed = [speed.rounds(sessions, info.inputs, shape) for shape in speed.SHAPES]
+    timed = [
+        [each for _ in range(REPEATS) for each in speed.rounds(sessions, info.inputs, shape)] for shape in speed.SHAPES
+    ]
     return [
         Row(
             name=name,
