@@ -46,6 +46,7 @@ def test_every_tensor_and_why():
         "outliers": 0,
         "scale": float(numbers.quantizer.affine.scale),
         "zero_point": int(numbers.quantizer.affine.zero_point),
+        "rounding": "nearest",
         "weight_range": "pair",
         "weight_peak": large["weight_peak"],
         "pair_bound": True,

@@ -56,6 +56,16 @@ def test_streaming_gives_what_all_at_once_gives(values, cuts):
     np.testing.assert_array_equal(found.maximum, values.max(0))
 
 
+@pytest.mark.parametrize("cuts", [[], [1], [3, 20, 22]])
+def test_the_moment_is_the_mean_over_all_tokens(cuts):
+    values = table(23)
+    found = accumulate(np.split(values, cuts))
+    np.testing.assert_allclose(found.moment, values.T @ values / 23, rtol=1e-5, atol=1e-6)
+    both = Activation.union([found, accumulate([2 * values[:10]])])
+    expected = (values.T @ values + 4 * values[:10].T @ values[:10]) / 33
+    np.testing.assert_allclose(both.moment, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_a_few_tokens_are_all_in_the_sample():
     values = table(SAMPLE_ROWS)
     np.testing.assert_array_equal(accumulate([values[:100], values[100:]]).sample, values)

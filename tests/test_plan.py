@@ -209,6 +209,22 @@ def test_unsorted_channels_are_left_out_only_where_a_rule_says_any():
         assert made.int8.quantizer.outliers.tolist() == list(range(64 - len(made.int8.apart), 64))
 
 
+@pytest.mark.parametrize("treated", [{}, {"smoothing": "search"}, {"outliers": "any"}], ids=str)
+@pytest.mark.parametrize("weight_range", ["full", "pair", "reduced"])
+def test_compensated_rounding_has_less_error_and_keeps_the_bound(weight_range, treated):
+    table = with_outliers([3, 20]) @ normal(7, 64, 64)  # channels that go together
+    weight = normal(1, 64, 64)
+    rule = INT8.model_copy(update={"weight_range": weight_range, **treated})
+    plain = planned(table, weight, rule).linears[0]
+    made = planned(table, weight, rule, Rule(why="gptq", select="linear", rounding="gptq")).linears[0]
+    assert made.sqnr_db > plain.sqnr_db
+    assert made.int8.quantizer.affine == plain.int8.quantizer.affine
+    assert np.abs(made.int8.weights.values.astype(int)).max() <= (64 if weight_range == "reduced" else 127)
+    assert pair_bound_holds(made.int8.weights.values) or weight_range == "full"
+    if made.int8.apart is not None:
+        assert not made.int8.weights.values[made.int8.quantizer.outliers].any()
+
+
 def test_siblings_share_one_quantizer_and_one_that_stays_float_has_none():
     nodes = [
         node("Gather", ["table", "ids"], "x"),

@@ -64,7 +64,8 @@ def _peaks(seen: Activation) -> npt.NDArray[np.float32]:
 
 def _reordered(seen: Activation, order: npt.NDArray[np.intp]) -> Activation:
     sample = np.ascontiguousarray(seen.sample[:, order])
-    return replace(seen, minimum=seen.minimum[order], maximum=seen.maximum[order], sample=sample)
+    moment = np.ascontiguousarray(seen.moment[np.ix_(order, order)])
+    return replace(seen, minimum=seen.minimum[order], maximum=seen.maximum[order], sample=sample, moment=moment)
 
 
 class _Permutation:

@@ -60,6 +60,7 @@ def _linear(plan: LinearPlan) -> dict[str, Any]:
         "outliers": 0 if quantizer.outliers is None else quantizer.outliers.size,
         "scale": float(quantizer.affine.scale),
         "zero_point": int(quantizer.affine.zero_point),
+        "rounding": plan.treatment.rounding,
         "weight_range": plan.treatment.weight_range,
         "weight_peak": int(np.median(np.abs(weights.values.astype(np.int16)).max(0))),
         "pair_bound": pair_bound_holds(weights.values),

@@ -4,7 +4,7 @@ Sentences are fed in groups of equal token length, so no padding is ever seen.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ class Activation:
     maximum: Float  # [K]
     sample: Float  # [rows, K]: a uniform sample of the tokens seen, at most SAMPLE_ROWS
     tokens: int
+    moment: Float  # [K, K]: the mean of x.T @ x over the tokens seen
 
     @classmethod
     def union(cls, seen: Sequence["Activation"]) -> "Activation":
@@ -39,6 +40,7 @@ class Activation:
             np.max([one.maximum for one in seen], axis=0),
             np.concatenate(rows),
             sum(one.tokens for one in seen),
+            np.average([one.moment for one in seen], 0, [one.tokens for one in seen]).astype(np.float32),
         )
 
 
@@ -59,6 +61,7 @@ class _Accumulator:
         self._random = np.random.default_rng(0)
         self._seen: Activation | None = None
         self._keys: npt.NDArray[np.float64] = np.empty(0)
+        self._sum: Float = np.zeros(0, np.float32)
 
     def add(self, values: Float) -> None:
         rows = values.reshape(-1, values.shape[-1])
@@ -70,6 +73,8 @@ class _Accumulator:
                 got=f"{int((~np.isfinite(rows)).sum())} numbers of {rows.size} are NaN or infinite",
                 hint="the float model itself overflows: try another checkpoint or look at this layer's weights",
             )
+        with np.errstate(over="ignore", invalid="ignore"):  # a moment that is not finite is of no use, and is not used
+            self._sum = rows.T @ rows if self._seen is None else np.add(self._sum, rows.T @ rows, out=self._sum)
         keys = self._random.random(len(rows))
         seen = self._seen
         if seen is None:
@@ -80,12 +85,12 @@ class _Accumulator:
         keys = np.concatenate([self._keys, keys])
         kept = np.sort(np.argsort(keys, kind="stable")[:SAMPLE_ROWS])
         self._keys = keys[kept]
-        self._seen = Activation(low, high, np.ascontiguousarray(sample[kept]), tokens)
+        self._seen = Activation(low, high, np.ascontiguousarray(sample[kept]), tokens, self._sum)
 
     def result(self) -> Activation:
         if self._seen is None:
             raise DataError("nothing was observed", where=self._name, hint="the calibration set is empty")
-        return self._seen
+        return replace(self._seen, moment=self._sum / np.float32(self._seen.tokens))
 
 
 def observe(lowered: Lowered, feeds: Sequence[Feed], track: Track = silent) -> Ranges:

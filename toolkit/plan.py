@@ -14,6 +14,7 @@ import numpy.typing as npt
 from toolkit.errors import NumericsError
 from toolkit.lower import Embedding, Linear, Lowered
 from toolkit.numerics.activations import Affine, Float, affine_u8, dequantize_u8, quantize_u8
+from toolkit.numerics.rounding import compensate
 from toolkit.numerics.smooth import ALPHAS, smoothing_factors
 from toolkit.numerics.sqnr import sqnr_db
 from toolkit.numerics.weights import Weights, dequantize, quantize_columns
@@ -162,14 +163,34 @@ def _peak(seen: Activation) -> Float:
 
 def _int8(linear: Linear, treatment: Treatment, quantizer: Quantizer) -> QuantizedLinear:
     """Return a layer with its weights quantized and its bias as it was."""
-    weight, apart = linear.weight, None
+    weights = quantize_columns(_float_weight(linear, quantizer), treatment.weight_range)
+    bias = np.zeros(linear.weight.shape[1], np.float32) if linear.bias is None else linear.bias
+    apart = None if quantizer.outliers is None else linear.weight[quantizer.outliers]
+    return QuantizedLinear(quantizer, weights, bias, apart)
+
+
+def _float_weight(linear: Linear, quantizer: Quantizer) -> Float:
+    """Return the weight as it is quantized: smoothed, and 0 for outlier channels."""
     if quantizer.smooth is not None:
-        weight = weight * quantizer.smooth[:, None]
+        return linear.weight * quantizer.smooth[:, None]
+    if quantizer.outliers is None:
+        return linear.weight
+    weight = linear.weight.copy()
+    weight[quantizer.outliers] = 0
+    return weight
+
+
+def _compensated(linear: Linear, treatment: Treatment, int8: QuantizedLinear, seen: Activation) -> Weights:
+    """Return the layer's weights rounded for the inputs that were seen, with the noise of their own quantization."""
+    quantizer, moment = int8.quantizer, seen.moment.astype(np.float64)
+    if quantizer.smooth is not None:
+        moment /= np.outer(quantizer.smooth, quantizer.smooth)
     if quantizer.outliers is not None:
-        weight, apart = weight.copy(), weight[quantizer.outliers]
-        weight[quantizer.outliers] = 0
-    bias = np.zeros(weight.shape[1], np.float32) if linear.bias is None else linear.bias
-    return QuantizedLinear(quantizer, quantize_columns(weight, treatment.weight_range), bias, apart)
+        moment[quantizer.outliers, :] = moment[:, quantizer.outliers] = 0
+    moment[np.diag_indices_from(moment)] += float(quantizer.affine.scale) ** 2 / 12
+    if not np.isfinite(moment).all():
+        return int8.weights  # its product is refused by name
+    return compensate(_float_weight(linear, quantizer), int8.weights, moment, treatment.weight_range)
 
 
 def _simulate(linear: Linear, treatment: Treatment, quantizer: Quantizer, rows: Float) -> tuple[Float, Float]:
@@ -188,6 +209,8 @@ def _plan_linear(linear: Linear, treatment: Treatment, quantizer: Quantizer | No
     if quantizer is None:
         return LinearPlan(linear, treatment, None, None)
     int8 = _int8(linear, treatment, quantizer)
+    if treatment.rounding == "gptq":
+        int8 = replace(int8, weights=_compensated(linear, treatment, int8, seen))
     reference, measured = seen.sample @ linear.weight, _product(seen.sample, int8)
     if not (np.isfinite(reference).all() and np.isfinite(measured).all()):
         raise NumericsError(

@@ -31,6 +31,7 @@ WeightRange = Literal["full", "pair", "reduced"]
 Smoothing = Literal["none", "search"]
 Kind = Literal["linear", "embedding", "conv"]
 """What a rule selects; "conv" and "linear" are also those of graphs that are no text encoders."""
+Rounding = Literal["nearest", "gptq"]
 Outliers = Literal["none", "sorted", "any"]
 """Whether the channels of widest range are multiplied in float: nowhere, where they are sorted, or at any layer."""
 Decision = Literal["interval", "point"]
@@ -65,6 +66,7 @@ class Rule(StrictModel):
     weight_range: WeightRange | None = None
     smoothing: Smoothing | None = None
     outliers: Outliers | None = None
+    rounding: Rounding | None = None
 
     def matches(self, kind: str, name: str, parameters: int) -> bool:
         """Tell whether the rule speaks of the tensor ``name`` with that many weights."""
@@ -81,6 +83,7 @@ class Treatment(StrictModel):
     weight_range: WeightRange = "pair"  # exact on every CPU, where no rule knows better
     smoothing: Smoothing = "none"
     outliers: Outliers = "none"
+    rounding: Rounding = "nearest"
     why: tuple[str, ...] = ()
 
 

@@ -55,11 +55,13 @@ def test_no_default_for_another_task() -> None:
 def test_disjoint_with_long_inputs_and_licence_beside(name: str) -> None:
     calibration, evaluation = load_samples(name, "calibration"), load_samples(name, "evaluation")
     check_disjoint(calibration, evaluation)
-    assert len(calibration.texts) == len(set(calibration.texts)) == 600 + 24
-    sentences, paragraphs = calibration.texts[:600], calibration.texts[600:]
+    others = 400 if name == "stsb" else 0
+    assert len(calibration.texts) == len(set(calibration.texts)) == 600 + 24 + others
+    sentences, paragraphs = calibration.texts[:600], calibration.texts[600:624]
     assert all(900 < len(text) <= 1200 for text in paragraphs)
     assert " ".join(sentences).startswith(" ".join(paragraphs))
-    assert calibration.licence == evaluation.licence != "not stated"
+    assert calibration.licence.startswith(evaluation.licence)
+    assert evaluation.licence != "not stated"
     assert (FOLDER / name / "LICENSE.txt").read_bytes()
     assert (FOLDER / name / "README.md").read_text(encoding="utf-8").startswith(f"# {name}\n")
 
@@ -107,7 +109,7 @@ def test_vader_sentiment_is_balanced() -> None:
 @pytest.mark.parametrize(
     ("name", "role", "digest"),
     [
-        ("stsb", "calibration", "478b1785f90f28c849d1bcda2e3ea05877a5a3dfa85ff4158498200ec3c2bce9"),
+        ("stsb", "calibration", "cb37479fb853824faa33575a3b7c189ea3491c238842bd7809c200b219c9595d"),
         ("stsb", "evaluation", "fa17065b68319a42461c5253518ec57e940e45ff268bebb92cd36b50588a1381"),
         (
             "vader-sentiment",
@@ -122,7 +124,7 @@ def test_digests(name: str, role: str, digest: str) -> None:
 
 
 def test_limit_takes_sentences_and_paragraphs() -> None:
-    found = load_samples("stsb", "calibration", limit=52)
+    found = load_samples("vader-sentiment", "calibration", limit=52)
     assert len(found.texts) == 52
     assert sum(len(text) > 900 for text in found.texts) == 2
 
@@ -230,6 +232,21 @@ def test_wrong_description(copy: Path, old: str, new: str, error: type[Exception
     edit(copy, old, new)
     with pytest.raises(error, match=message):
         load_samples("vader-sentiment", "evaluation")
+
+
+def test_texts_of_other_sets_follow_with_their_licences() -> None:
+    samples = load_samples("stsb", "calibration")
+    tweets = load_samples("wnut17", "calibration")
+    assert set(samples.texts[-200:]) <= set(tweets.texts[:600])
+    assert set(samples.texts[624:824]) <= set(load_samples("vader-sentiment", "calibration").texts[:600])
+    assert all(licence in samples.licence for licence in ("CC BY-SA 4.0", "MIT", "CC BY 4.0"))
+    assert tweets.source in samples.source
+
+
+def test_another_set_that_is_not_shipped(copy: Path) -> None:
+    edit(copy, "paragraphs = 24", "also = { sms = 20 }\nparagraphs = 24")
+    with pytest.raises(RecipeError, match=r"(?s)no such set.*calibration\.also.*got: sms.*expected: .*vader"):
+        load_samples("vader-sentiment", "calibration")
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def quantize_blocks(weight: Float, bits: Bits, size: int, curvature: Doubles | N
     """
     rows, columns = weight.shape
     blocks = -(-rows // size)
-    spread = None if curvature is None else _spread(curvature)
+    moves = None if curvature is None else spread(curvature)
     left = weight.astype(np.float64)
     codes = np.zeros((rows, columns), np.uint8)
     scales, zeros = np.zeros((blocks, columns), np.float32), np.zeros((blocks, columns), np.uint8)
@@ -54,20 +54,23 @@ def quantize_blocks(weight: Float, bits: Bits, size: int, curvature: Doubles | N
         start, stop = block * size, min((block + 1) * size, rows)
         scale, zero = _fit(left[start:stop], bits)
         scales[block], zeros[block] = scale, zero
-        if spread is None:
+        if moves is None:
             codes[start:stop] = _codes(left[start:stop], scale, zero, bits)
         else:
-            codes[start:stop], errors = _rounded(left[start:stop], spread[start:stop, start:stop], (scale, zero), bits)
-            left[stop:] -= spread[start:stop, stop:].T @ errors
+            codes[start:stop], errors = _rounded(left[start:stop], moves[start:stop, start:stop], (scale, zero), bits)
+            left[stop:] -= moves[start:stop, stop:].T @ errors
     return Blocks(bits, size, codes, scales, zeros)
 
 
-def _spread(curvature: Doubles) -> Doubles:
-    """Return the upper Cholesky factor of the inverse, damped: row k holds how an error of k moves to later rows."""
+def spread(curvature: Doubles, damping: float = DAMPING) -> Doubles:
+    """Return the upper Cholesky factor of the inverse, damped: row k holds how an error of k moves to later rows.
+
+    ``damping`` is a part of the mean curvature.
+    """
     damped = curvature.astype(np.float64)
     diagonal = np.arange(len(damped))
     mean = float(damped[diagonal, diagonal].mean()) or 1.0
-    damped[diagonal, diagonal] += DAMPING * mean
+    damped[diagonal, diagonal] += damping * mean
     return np.asarray(np.linalg.cholesky(np.linalg.inv(damped)).T)
 
 

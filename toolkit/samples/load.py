@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from toolkit.errors import DataError, EmptySetError, UsageError
+from toolkit.errors import DataError, EmptySetError, RecipeError, UsageError
 from toolkit.samples import values
 from toolkit.samples.columns import assign
 from toolkit.samples.hub import read_hub
@@ -71,23 +71,47 @@ def _existing(spec: str) -> Path:
 
 
 def _load_shipped(name: str, role: Role, columns: Mapping[str, str] | None, *, pairs: bool) -> Samples:
-    description = describe(name)
-    part: CalibrationPart | EvaluationPart = getattr(description, role)
-    read = read_file(checked_file(name, part))
-    table = Table(read.columns, where=f"{name}, {part.file}", source=description.source, licence=description.licence)
+    part: CalibrationPart | EvaluationPart = getattr(describe(name), role)
+    table = _shipped_table(name, part)
     roles = columns or part.columns.model_dump(exclude_none=True)
     samples = _to_samples(name, role, table, roles, pairs=pairs)
-    count = len(next(iter(table.columns.values())))
-    if count != part.rows:
-        raise DataError("a shipped set has another size", where=table.where, got=f"{count} rows", expected=part.rows)
     if isinstance(part, CalibrationPart):
         if samples.pairs:
             return samples
-        return replace(samples, texts=(*samples.texts, *paragraphs(samples.texts, part)))
+        joined = replace(samples, texts=(*samples.texts, *paragraphs(samples.texts, part)))
+        return _with_others(joined, part)
     strange = sorted({str(label) for label in samples.labels or ()} - set(part.labels))
     if part.labels and strange:
         expected = ", ".join(part.labels)
         raise DataError("a label that set.toml does not name", where=table.where, got=strange[0], expected=expected)
+    return samples
+
+
+def _shipped_table(name: str, part: CalibrationPart | EvaluationPart) -> Table:
+    description = describe(name)
+    columns = read_file(checked_file(name, part)).columns
+    where, count = f"{name}, {part.file}", len(next(iter(columns.values())))
+    if count != part.rows:
+        raise DataError("a shipped set has another size", where=where, got=f"{count} rows", expected=part.rows)
+    return Table(columns, where=where, source=description.source, licence=description.licence)
+
+
+def _with_others(samples: Samples, part: CalibrationPart) -> Samples:
+    """Return a shipped set's texts with those of other ones that it names, and with their sources and licences."""
+    names = shipped_names()
+    for name, count in part.also.items():
+        if name not in names:
+            where = f"{samples.name}, calibration.also"
+            raise RecipeError("no such set is shipped", where=where, got=name, expected=", ".join(names))
+        other = describe(name).calibration
+        roles = other.columns.model_dump(exclude_none=True)
+        added = _limited(_to_samples(name, "calibration", _shipped_table(name, other), roles), count)
+        samples = replace(
+            samples,
+            texts=tuple(dict.fromkeys((*samples.texts, *added.texts))),
+            source=f"{samples.source}; {added.source}",
+            licence=f"{samples.licence}; {added.licence}",
+        )
     return samples
 
 

@@ -39,11 +39,13 @@ class CalibrationPart(Part):
     """The texts that ranges are taken from.
 
     ``paragraphs`` further samples are made by joining consecutive texts, none used twice, as long as
-    ``paragraph_characters`` allows: the ranges of long inputs are not those of sentences.
+    ``paragraph_characters`` allows: the ranges of long inputs are not those of sentences. ``also`` names other shipped
+    sets, and how many of their calibration texts follow: the ranges of one kind of text are not those of all.
     """
 
     paragraphs: Annotated[int, Field(ge=0)] = 0
     paragraph_characters: Count = 1200
+    also: dict[str, Count] = Field(default_factory=dict)
 
 
 class EvaluationPart(Part):
