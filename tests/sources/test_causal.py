@@ -12,7 +12,7 @@ from tests.runtime.lm import CONTEXT, PROMPT, TOLD, VOCABULARY, lm_parts
 from tests.sources.test_llama2c import first_layout, parts, tokenizer_bin
 from toolkit.causal.subject import source_subject
 from toolkit.errors import MissingExtraError, ModelError, TokenizerError, UsageError
-from toolkit.sources import SourceOptions, genai_builder, is_causal
+from toolkit.sources import SourceOptions, genai_builder, is_causal, open_source
 from toolkit.sources.causal import open_causal
 
 STORIES = Path(__file__).parents[1] / "golden" / "stories260k"
@@ -143,6 +143,14 @@ def test_what_is_missing_is_named(tmp_path, exported):
     (exported / "model.onnx").unlink()
     with pytest.raises(ModelError, match="the folder holds no causal model"):
         open_causal(str(exported), PLAIN, tmp_path / "work")
+
+
+def test_a_causal_model_is_not_exported_as_another_in_silence(tmp_path):
+    """As one of the hub's would be, whose files nobody has seen when the task is chosen."""
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"], "model_type": "llama"}))
+    with pytest.raises(UsageError, match="the model generates text") as caught:
+        open_source(str(tmp_path))
+    assert "--task text-generation" in str(caught.value)
 
 
 def test_a_damaged_folder_of_onnxruntime_genai(tmp_path):

@@ -60,9 +60,13 @@ def is_causal(model: str, options: SourceOptions) -> bool:
     if not model or not path.is_dir():
         return False
     config = Files(path).fields("config.json")
-    names = config.values.get("architectures") if config else None
-    generates = isinstance(names, list) and bool(names) and str(names[0]).endswith(ENDS)
-    return generates or (path / GENAI_CONFIG).is_file()
+    return (config is not None and generates(config)) or (path / GENAI_CONFIG).is_file()
+
+
+def generates(config: Fields) -> bool:
+    """Tell whether a model's ``config.json`` names an architecture that generates text."""
+    names = config.values.get("architectures")
+    return isinstance(names, list) and bool(names) and str(names[0]).endswith(ENDS)
 
 
 def open_causal(model: str, options: SourceOptions, work: Path) -> CausalSource:

@@ -10,6 +10,7 @@ from onnx_ir.passes.common import ShapeInferencePass
 
 from toolkit.errors import ModelError, UsageError
 from toolkit.sources import checkpoint, exporter, onnx_file
+from toolkit.sources.causal import generates
 from toolkit.sources.draft import Draft
 from toolkit.sources.files import Fields, Files
 from toolkit.sources.options import SourceOptions
@@ -77,6 +78,9 @@ def _open_folder(folder: Path, options: SourceOptions, name: str) -> Source:
 def _export(files: Files, config: Fields, modules: Modules | None, options: SourceOptions) -> Draft:
     """Export by optimum; what counts for the digest are the weights that optimum read, not what it wrote."""
     root = config.path.parent
+    if options.task is None and generates(config):
+        hint = "say --task text-generation"
+        raise UsageError("the model generates text, and nobody says what else it shall do", where=root, hint=hint)
     for path in sorted(root.iterdir()):
         if path.suffix in _WEIGHTS:
             files.take(path)
