@@ -172,10 +172,10 @@ class _Judge:
         return Tried(decided, model, gate.compare(self._fp32, subject, trial, self._track))
 
     def can_pass(self, tried: Tried) -> bool:
-        """Tell whether the gate would pass fp32 itself, if it had the size of this model."""
+        """Tell whether a later look of the gate would pass fp32 itself, if it had the size of this model."""
         files = self._fp32.file, gate.file_info(tried.model)
         evidence = gate.Evidence(self._job.evaluation, (self._reference, self._reference), files)
-        rules = self._rules(self._job.recipe.gate.confidence)
+        rules = self._rules(self.court().surer)
         return gate.judge(self._job.source, evidence, self._limits(), rules).passed
 
     def court(self) -> fallback.Court:

@@ -15,11 +15,12 @@ from toolkit.targets import Quantization, Rule
 FLOAT = "float"
 PLAIN = "int8 without smoothing"
 RECIPE = "int8 as the recipe says"
+OUTLIERS = "int8, outlier channels in float"
 
 Planner = Callable[[Quantization], QuantPlan]
 Ladder = Mapping[str, Mapping[str, object]]
 """What a rule says of every linear layer that the recipe puts in int8, by the name of the rung, weakest first."""
-FALLBACK: Ladder = {RECIPE: {}}
+FALLBACK: Ladder = {RECIPE: {}, OUTLIERS: {"outliers": "any"}}
 BUDGET: Ladder = {PLAIN: {"smoothing": "none", "outliers": "none"}, **FALLBACK}
 
 
@@ -47,7 +48,7 @@ class Unit:
 
 def make_rungs(lowered: Lowered, planner: Planner, rules: Quantization, ladder: Ladder) -> list[Rung]:
     """Return the rungs of the ladder in its order, then float."""
-    plans = {name: planner(_with(rules, settings)) for name, settings in ladder.items()}
+    plans = {name: planner(_with(rules, name, settings)) for name, settings in ladder.items()}
     plans[FLOAT] = _all_float(next(iter(plans.values())))
     return [Rung(name, plan, ir.to_proto(apply(lowered, plan))) for name, plan in plans.items()]
 
@@ -91,10 +92,11 @@ def _saying(item: LinearPlan, why: str | None) -> LinearPlan:
     return replace(item, treatment=item.treatment.model_copy(update={"why": (*item.treatment.why, why)}))
 
 
-def _with(rules: Quantization, settings: Mapping[str, object]) -> Quantization:
+def _with(rules: Quantization, name: str, settings: Mapping[str, object]) -> Quantization:
     if not settings:
         return rules
-    rule = Rule.model_validate({"select": "linear", "why": "A rung that is tried for all layers.", **settings})
+    why = f"{name}, by a fallback or a budget."
+    rule = Rule.model_validate({"select": "linear", "why": why[0].upper() + why[1:], **settings})
     return rules.model_copy(update={"rules": (*rules.rules, rule)})
 
 
