@@ -11,8 +11,6 @@ from toolkit.compare import Comparison, Row
 from toolkit.compare.measuring import ROUNDS
 from toolkit.report import words
 
-MEBI = 1 << 20
-
 
 def conditions(found: Comparison) -> dict[str, str]:
     """Return what the figures hold for."""
@@ -84,8 +82,8 @@ def _cells(found: Comparison, row: Row) -> tuple[str, ...]:
         " ".join(f"{pace.ms:.2f}" for pace in row.paces),
         " ".join(f"{pace.ratio:.2f}" for pace in row.paces),
         _number(row.build_seconds, 1, 0),
-        _number(row.build_peak_bytes, MEBI, 0),
-        _number(row.run_peak_bytes, MEBI, 0),
+        _number(row.build_peak_bytes, 1e6, 0),
+        _number(row.run_peak_bytes, 1e6, 0),
     )
 
 
