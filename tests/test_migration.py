@@ -21,6 +21,7 @@ from toolkit.runtime import cpu
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs/migration.md"
+STORIES = ROOT / "tests/golden/stories260k"
 TARGET = "arm64-neon" if cpu.architecture() == "arm64" else "x86-avx2"
 
 
@@ -79,6 +80,7 @@ def app(tmp_path_factory):
     tiny_bert(folder / "float/sentiment", head="classifier")
     tiny_bert(folder / "float/minilm")
     sentence_transformer(folder / "float/minilm", {"pooling_mode_mean_tokens": True})
+    shutil.copytree(STORIES, folder / "float/teller")
     stack = next(block.text for block in OURS if block.language == "toml")
     (folder / "stack.toml").write_text(stack.replace("x86-avx2", "loose.toml"), encoding="utf-8")
     (folder / "bin").mkdir()
@@ -121,6 +123,12 @@ def test_the_server_answers_as_the_guide_asks(app):
     printed = app.run(block)
     assert '"label"' in printed
     assert '"embedding"' in printed
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_language_model_streams_as_the_guide_asks(app):
+    printed = app.run(next(block for block in OURS if "writes" in block.words))
+    assert printed.endswith("data: [DONE]\n\n")
 
 
 @pytest.mark.slow
