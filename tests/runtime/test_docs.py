@@ -1,6 +1,8 @@
 """What docs/runtime.md shows does run."""
 
 import re
+import shlex
+import tomllib
 from pathlib import Path
 
 from tests.runtime.server import bert_bundle
@@ -24,3 +26,10 @@ def test_every_example_runs(tmp_path, monkeypatch):
         exec(compile(block, str(PAGE), "exec"), names)
     assert len(names["entities"]) == 1
     assert [skipped.bundle for skipped in names["embedder"].skipped] == ["bundles/mpnet"]
+
+
+def test_the_device_is_given_all_that_runs_and_no_more():
+    line = next(line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("pip install"))
+    project = tomllib.loads((PAGE.parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert shlex.split(line) == ["pip", "install", "--no-deps", "edgequant", *project["dependencies"]]
+    assert project["optional-dependencies"]["llm"][0] in PAGE.read_text(encoding="utf-8")
