@@ -221,3 +221,13 @@ def test_a_model_too_broken_for_a_session(tmp_path, capsys):
 def test_onnx_files_of_the_tests_are_valid():
     onnx.checker.check_model(nets.classifier())
     onnx.checker.check_model(nets.detector())
+
+
+@pytest.mark.parametrize("name", [b"Conv0_0", b"image", b"Relu"])
+def test_names_that_are_no_text(tmp_path, name, capsys):
+    """As a damaged copy has them: protobuf gives bytes for such a name, or fails wherever it is looked at."""
+    data = nets.classifier().SerializeToString().replace(name, b"\xff" + name[1:])
+    (tmp_path / "net.onnx").write_bytes(data)
+    np.savez(tmp_path / "inputs.npz", image=nets.images(24))
+    assert quantize(tmp_path / "net.onnx", tmp_path / "inputs.npz", tmp_path / "bundle") == 1
+    assert "cannot read the ONNX model" in capsys.readouterr().err

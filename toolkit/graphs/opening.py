@@ -73,6 +73,7 @@ def _load(path: Path, files: Files) -> onnx.ModelProto:
         for tensor in _external(model.graph):
             files.take(path.parent / next(entry.value for entry in tensor.external_data if entry.key == "location"))
         onnx.load_external_data_for_model(model, str(path.parent))
+        _require_text(model.graph)
         if model.functions:
             model = inliner.inline_local_functions(model)
     except OSError as error:
@@ -83,6 +84,24 @@ def _load(path: Path, files: Files) -> onnx.ModelProto:
     if not model.opset_import or not model.graph.node:
         raise ModelError("cannot read the ONNX model: it holds no graph", where=path, hint=_NOT_ONNX)
     return model
+
+
+def _require_text(graph: onnx.GraphProto) -> None:
+    """Raise ValueError for a name that is no text: protobuf gives bytes for such, or fails wherever it is looked at."""
+    values = (*graph.initializer, *graph.input, *graph.output, *graph.value_info)
+    names: list[object] = [value.name for value in values]
+    for node in nodes_of(graph):
+        names += [
+            node.name,
+            node.op_type,
+            node.domain,
+            *node.input,
+            *node.output,
+            *(one.name for one in node.attribute),
+        ]
+    strange = next((name for name in names if not isinstance(name, str)), None)
+    if strange is not None:
+        raise ValueError(f"the name {strange!r} is no UTF-8")
 
 
 def _external(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
