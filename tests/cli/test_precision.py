@@ -162,15 +162,15 @@ def test_a_graph_takes_no_budget(job, capsys):
 
 
 @pytest.mark.parametrize(
-    ("head", "task"),
+    ("head", "task", "decibels"),
     [
-        ("classifier", "classification"),
-        ("multi_label", "classification"),
-        ("reranker", "reranking"),
-        ("tokens", "token-classification"),
+        ("classifier", "classification", 42),
+        ("multi_label", "classification", 42),
+        ("reranker", "reranking", 34),
+        ("tokens", "token-classification", 42),
     ],
 )
-def test_every_task_falls_back(tmp_path, capsys, head, task):
+def test_every_task_falls_back(tmp_path, capsys, head, task, decibels):
     job = tiny_job(tmp_path, head=head)
     texts = [json.loads(line)["text"] for line in (tmp_path / "eval.jsonl").read_text(encoding="utf-8").splitlines()]
     rows = {
@@ -179,7 +179,7 @@ def test_every_task_falls_back(tmp_path, capsys, head, task):
     }
     write_lines(tmp_path / "eval.jsonl", rows.get(head, [{"text": text} for text in texts]))
     gate = LOOSE_GATE.replace("cosine_mean = { min = 0.5 }", "").replace("label_flips = { max = 0.9 }", "")
-    gate = gate.replace(f"[gate.{task}]", f"[gate.{task}]\nsqnr_db = {{ min = 42.0 }}")
+    gate = gate.replace(f"[gate.{task}]", f"[gate.{task}]\nsqnr_db = {{ min = {decibels} }}")
     found = report(job, capsys, target=recipe_with(tmp_path / "strict.toml", gate, "arm64-dotprod"))
     assert found["fallback"]["given_up"]
     assert found["gate"]["task"] == task

@@ -31,7 +31,9 @@ def first(samples: Samples, rows: int) -> Samples:
 
 
 def test_inflated_outliers_are_refused_and_pass_after_fallback_which_names_their_layers(tmp_path):
-    source = open_source(str(with_outliers(tmp_path / "model", demo_model(), LAYERS)), SourceOptions(name="inflated"))
+    source = open_source(
+        str(with_outliers(tmp_path / "model", demo_model(), LAYERS, 100)), SourceOptions(name="inflated")
+    )
     texts = ["the function is preserved", "in float, as far as its digits go"]
     same = outputs(open_source(str(demo_model()), SourceOptions()), texts)
     assert cosines(same, outputs(source, texts)).min() > 0.99999
@@ -46,9 +48,8 @@ def test_inflated_outliers_are_refused_and_pass_after_fallback_which_names_their
     assert not told.looks[0].passed
     assert "cosine_mean" in told.looks[0].refused
     assert made.report.passed
-    changed = [name for item in told.given_up for name in item.layers]
-    assert changed
-    assert all(name.endswith("attention.output.dense/MatMul") for name in changed)
+    most = max(told.given_up, key=lambda item: item.noise)
+    assert [name.endswith("attention.output.dense/MatMul") for name in most.layers] == [True]
     in_float = [item.linear.name for item in made.content.plan.linears if item.int8 is None]
-    assert in_float == changed
+    assert in_float == [name for item in told.given_up if item.treatment == "float" for name in item.layers]
     assert np.isfinite(told.predicted).all()
