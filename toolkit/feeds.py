@@ -18,7 +18,7 @@ def unpadded_feed(ids: Ints, inputs: Iterable[str], types: Ints | None = None) -
     return {name: known[name] for name in inputs}
 
 
-def equal_length_feeds(texts: Sequence[Encoded], inputs: Sequence[str], max_tokens: int = 2048) -> list[Feed]:
+def equal_length_feeds(texts: Sequence[Encoded], inputs: Sequence[str], max_tokens: int = 256) -> list[Feed]:
     """Return feeds of sentences of equal length, at most ``max_tokens`` each unless one sentence alone is more."""
     groups: dict[int, list[Encoded]] = {}
     for text in texts:
