@@ -64,12 +64,13 @@ def _check(args: Namespace) -> "IsaReport":
     bundle = open_any(args.bundle)
     if args.key is not None:
         verify_signature(bundle.folder, args.key.read_bytes())
+    if isinstance(bundle, Bundle):
+        sample = sample_of(args, bundle.manifest)
+    elif args.sample or args.budget or args.texts:
+        raise UsageError("the bundle's model reads no sentences", where=bundle.folder, hint="leave --sample out")
+    else:
+        sample = None
     chosen = places(names, verify_of(bundle.manifest), reach(args.qemu, runtime_kind([bundle], slim=False)))
-    if not isinstance(bundle, Bundle):
-        if args.sample or args.budget or args.texts:
-            raise UsageError("the bundle's model reads no sentences", where=bundle.folder, hint="leave --sample out")
-        return check_places(bundle, chosen, args.threads or 1, track=terminal.track)
-    sample = sample_of(args, bundle.manifest)
     return check_places(bundle, chosen, args.threads or 1, sample=sample, track=terminal.track)
 
 
