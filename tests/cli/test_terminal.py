@@ -4,6 +4,7 @@ import os
 import pty
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -63,8 +64,14 @@ def test_no_color_leaves_the_bars_and_takes_the_colours(place):
 
 
 def test_ctrl_c_ends_in_a_word_and_leaves_nothing(place):
+    heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs inherit that it is not
     with subprocess.Popen(
-        [*CLI, *place.command()], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*CLI, *place.command()],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heeded,  # noqa: PLW1509 - no thread runs here
     ) as running:
         first = running.stderr.readline()
         running.send_signal(signal.SIGINT)
