@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from toolkit.engines.order import Order, write_feeds
 from toolkit.errors import EmptySetError
 from toolkit.fallback import Budget, Fallback, LatencyBudget, Tried
 from toolkit.feeds import equal_length_feeds
-from toolkit.gate import GateReport, Proven
+from toolkit.gate import GateReport, Proven, Subject
 from toolkit.golden import golden_vectors
 from toolkit.isa.place import Place
 from toolkit.limits import Bounds
@@ -55,6 +55,11 @@ class Job:
     engine: EngineName | None = None  # None: as the recipe says
     engine_python: Path | None = None  # has the packages of an engine that is not edgequant's; None: this one
 
+    @cached_property
+    def fp32(self) -> Subject:
+        """The float model, serialized once."""
+        return source_subject(self.source)
+
 
 @dataclass(frozen=True)
 class Quantized:
@@ -88,7 +93,7 @@ def quantize(job: Job, track: Track = silent) -> Quantized:
         lowered, ranges = arrange(lowered, observe(lowered, feeds, track))
         tried, found = _natively(job, _model(job, lowered, texts), ranges, track)
     source, recipe = job.source, job.recipe
-    fp32, subject = source_subject(source), source_subject(source, tried.model, recipe.runtime.session_info())
+    subject = source_subject(source, tried.model, recipe.runtime.session_info())
     golden = golden_vectors(subject.loaded(job.threads), source.task)
     content = Content(
         source=source,
@@ -97,13 +102,13 @@ def quantize(job: Job, track: Track = silent) -> Quantized:
         evaluation=job.evaluation,
         plan=tried.plan,
         model=tried.model,
-        info=fp32.info,
+        info=job.fp32.info,
         golden=golden,
         report=tried.report,
         measurement=job.measurement,
         fallback=found,
     )
-    return Quantized(job, fp32.model, fp32.info, content)
+    return Quantized(job, job.fp32.model, job.fp32.info, content)
 
 
 def _natively(job: Job, model: fallback.Model, ranges: Ranges, track: Track) -> tuple[Tried, Fallback | None]:
@@ -138,12 +143,9 @@ def write(quantized: Quantized, out: Path, *, replace: bool = False, keep_reject
         write_bundle(out, quantized.content, replace=replace)
         return out
     hint = "give more or other calibration texts, or say --keep-rejected to look at the bundle"
-    if keep_rejected and all(np.isfinite(row).all() for row in quantized.content.golden.outputs):  # JSON holds no NaN
-        rejected = out.with_name(f"{out.name}.rejected")
-        write_bundle(rejected, quantized.content, replace=True)
-        hint = f"the rejected bundle is {rejected}"
-    where = f"{quantized.job.source.name} for {quantized.job.recipe.name} on {report.dataset}"
-    raise gate.refusal(report, where, ", so no bundle was written", hint)
+    writable = all(np.isfinite(row).all() for row in quantized.content.golden.outputs)  # JSON holds no NaN
+    keep = partial(write_bundle, content=quantized.content, replace=True) if keep_rejected and writable else None
+    raise gate.unwritten(report, f"{quantized.job.source.name} for {quantized.job.recipe.name}", out, hint, keep)
 
 
 class _Judge:
@@ -151,7 +153,7 @@ class _Judge:
 
     def __init__(self, job: Job, lowered: Lowered, track: Track) -> None:
         self._job, self._lowered, self._track = job, lowered, track
-        self._fp32 = source_subject(job.source)
+        self._fp32 = job.fp32
 
     @cached_property
     def _reference(self) -> Float:
@@ -215,8 +217,8 @@ def _by_other(job: Job, engine: Engine, texts: list[Encoded]) -> tuple[QuantPlan
         feeds, model, out = (Path(name) / file for file in ("feeds.npz", "fp32.onnx", f"{engine.name}.onnx"))
         python = calling.interpreter(job.engine_python, Path(name))
         calling.require(engine, python)
-        write_feeds(feeds, equal_length_feeds(texts, source_subject(job.source).info.inputs))
-        model.write_bytes(source_subject(job.source).model)
+        write_feeds(feeds, equal_length_feeds(texts, job.fp32.info.inputs))
+        model.write_bytes(job.fp32.model)
         cpu, isa = job.recipe.cpu, job.recipe.verify.isa
         built = calling.build(engine, Order(str(model), str(feeds), str(out), isa, cpu.pair_saturation), python)
         return QuantPlan((), (), (), built.by), out.read_bytes()

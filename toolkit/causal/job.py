@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from dataclasses import replace as changed
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from toolkit import gate
@@ -110,12 +110,8 @@ def write_causal(made: QuantizedCausal, out: Path, *, replace: bool = False, kee
         write_files(out, made.facts, _content(made), replace=replace)
         return out
     hint = "take --bits 8, or other calibration texts, or say --keep-rejected to look at the bundle"
-    if keep_rejected:
-        rejected = out.with_name(f"{out.name}.rejected")
-        write_files(rejected, made.facts, _content(made), replace=True)
-        hint = f"the rejected bundle is {rejected}"
-    where = f"{made.job.source.name} for {made.job.recipe.name} on {report.dataset}"
-    raise gate.refusal(report, where, ", so no bundle was written", hint)
+    keep = partial(write_files, content=made.facts, made=_content(made), replace=True) if keep_rejected else None
+    raise gate.unwritten(report, f"{made.job.source.name} for {made.job.recipe.name}", out, hint, keep)
 
 
 def _sight(job: CausalJob) -> Sight | None:

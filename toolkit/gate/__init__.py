@@ -3,7 +3,7 @@
 from toolkit.gate.classification import gold_labels, require_labels
 from toolkit.gate.elsewhere import Proven, proven
 from toolkit.gate.judge import Evidence, judge
-from toolkit.gate.refusal import refusal
+from toolkit.gate.refusal import refusal, unwritten
 from toolkit.gate.report import (
     SCHEMA,
     Example,
@@ -68,5 +68,6 @@ __all__ = [
     "require_tags",
     "run",
     "texts_of",
+    "unwritten",
     "verdicts",
 ]

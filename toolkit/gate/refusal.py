@@ -1,5 +1,8 @@
 """A report that did not pass, as the error that ends a command with exit status 3."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 from toolkit.errors import GateError
 from toolkit.gate.report import GateReport, Verdict
 from toolkit.gate.verdicts import describe
@@ -30,6 +33,20 @@ def refusal(report: GateReport, where: str, so: str, hint: str) -> GateError:
     what = f"the evaluation data do not decide whether the int8 model is accurate enough{so}"
     got = ", ".join(f"{verdict.metric}: {verdict.note}" for verdict in undecided)
     return GateError(what, where=where, got=got, expected=_limits(undecided), hint=MORE_ROWS)
+
+
+def unwritten(
+    report: GateReport, where: str, out: Path, hint: str, keep: Callable[[Path], None] | None = None
+) -> GateError:
+    """Return the error of a model of which no bundle is written under ``out``.
+
+    ``keep`` writes a bundle into a folder: it is then kept as ``OUT.rejected``, and the hint says so.
+    """
+    if keep is not None:
+        rejected = out.with_name(f"{out.name}.rejected")
+        keep(rejected)
+        hint = f"the rejected bundle is {rejected}"
+    return refusal(report, f"{where} on {report.dataset}", ", so no bundle was written", hint)
 
 
 def _limits(verdicts: list[Verdict]) -> str:

@@ -131,9 +131,5 @@ def write(quantized: Quantized, out: Path, *, overwrite: bool = False, keep_reje
         write_bundle(out, quantized.content, replace=overwrite)
         return out
     hint = "give more or other calibration samples, or say --keep-rejected to look at the bundle"
-    if keep_rejected:
-        rejected = out.with_name(f"{out.name}.rejected")
-        write_bundle(rejected, quantized.content, replace=True)
-        hint = f"the rejected bundle is {rejected}"
-    where = f"{quantized.job.graph.name} for {quantized.job.recipe.name} on {report.dataset}"
-    raise gate.refusal(report, where, ", so no bundle was written", hint)
+    keep = partial(write_bundle, content=quantized.content, replace=True) if keep_rejected else None
+    raise gate.unwritten(report, f"{quantized.job.graph.name} for {quantized.job.recipe.name}", out, hint, keep)
