@@ -63,11 +63,20 @@ def table(told: list[str] = TOLD, seed: int = 0) -> np.ndarray:
     return logits
 
 
-def model_bytes(logits: np.ndarray) -> bytes:
-    """logits[b, s] = table[ids[b, s]]; keys and values are only carried along."""
+def model_bytes(logits: np.ndarray, work: int = 1) -> bytes:
+    """logits[b, s] = table[ids[b, s]]; keys and values are only carried along.
+
+    ``work`` is the side of a square matrix that is multiplied by itself at each step, to no end but the time it takes.
+    """
     nodes = [
-        helper.make_node("Gather", ["table", "input_ids"], ["logits"]),
         helper.make_node("Cast", ["input_ids"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMax", ["numbers"], ["number"], keepdims=0),
+        helper.make_node("Expand", ["number", "square"], ["matrix"]),
+        helper.make_node("MatMul", ["matrix", "matrix"], ["product"]),
+        helper.make_node("ReduceMin", ["product"], ["least"], keepdims=0),
+        helper.make_node("Min", ["least", "nothing"], ["added"]),  # token numbers are not negative: this is 0
+        helper.make_node("Gather", ["table", "input_ids"], ["told"]),
+        helper.make_node("Add", ["told", "added"], ["logits"]),
         helper.make_node("Unsqueeze", ["numbers", "axes"], ["new"]),
         *(helper.make_node("Concat", [f"past.0.{name}", "new"], [f"present.0.{name}"], axis=2) for name in _KINDS),
     ]
@@ -80,7 +89,8 @@ def model_bytes(logits: np.ndarray) -> bytes:
         for when in ("past", "present")
     )
     out = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", "length", logits.shape[1]])
-    constants = [numpy_helper.from_array(logits, "table"), numpy_helper.from_array(np.array([1, 3]), "axes")]
+    values = {"table": logits, "axes": np.array([1, 3]), "square": np.array([work] * 2), "nothing": np.float32(0)}
+    constants = [numpy_helper.from_array(np.asarray(value), name) for name, value in values.items()]
     graph = helper.make_graph(nodes, "lm", [*ids, *past], [out, *present], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
@@ -113,14 +123,16 @@ ROUND = [*story("a", "cat", "a"), *story("upon", "time", "upon")]
 """Goes round and round without an end."""
 
 
-def lm_parts(told: list[str] = TOLD, *, chat: bool = True, name: str = "stories", context: int = CONTEXT) -> Parts:
-    """Return the parts of a bundle that goes on from ``told``'s first tokens with its others."""
+def lm_parts(
+    told: list[str] = TOLD, *, chat: bool = True, name: str = "stories", context: int = CONTEXT, work: int = 1
+) -> Parts:
+    """Return the parts of a bundle that goes on from ``told``'s first tokens with its others, ``work`` at each."""
     ids = [float(VOCABULARY[token]) for token in told]
     config = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
     config |= {"chat_template": TEMPLATE} if chat else {}
     return Parts(
         files={
-            "model.onnx": model_bytes(table(told)),
+            "model.onnx": model_bytes(table(told), work),
             "tokenizer.json": tokenizer_json().encode(),
             "genai_config.json": json.dumps(genai_config(context)).encode(),
             "tokenizer_config.json": json.dumps(config).encode(),

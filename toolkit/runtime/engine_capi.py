@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from toolkit.runtime.arrays import FLOAT_BYTES, FloatArray, IntArray, floats
+from toolkit.runtime.c_api import copied
 from toolkit.runtime.errors import EngineError
 from toolkit.runtime.manifest import SessionInfo
 from toolkit.runtime.ort_api import OrtApi, load_api
@@ -35,12 +36,12 @@ class CapiSession:
     def __init__(self, model: bytes | Path, settings: SessionInfo, threads: int, library: Path) -> None:
         api = self._api = load_api(library)
         with ExitStack() as stack:
-            env = _kept(stack, api, "Env", api.pointer("CreateEnv", _FATAL, b"edgequant"))
+            env = api.kept(stack, "Env", api.pointer("CreateEnv", _FATAL, b"edgequant"))
             api.call("DisableTelemetryEvents", env)
             memory = api.pointer("CreateCpuMemoryInfo", _DEVICE_ALLOCATOR, _DEFAULT_MEMORY)
-            self._memory = _kept(stack, api, "MemoryInfo", memory)
+            self._memory = api.kept(stack, "MemoryInfo", memory)
             with _options(api, settings, threads) as options:
-                self._session = _kept(stack, api, "Session", _create(api, env, model, options))
+                self._session = api.kept(stack, "Session", _create(api, env, model, options))
             self.inputs = _names(api, self._session, "Input")
             self.outputs = _names(api, self._session, "Output")
             # At the interpreter's exit a thread may still be in Run, and the kernel frees all anyway.
@@ -52,10 +53,10 @@ class CapiSession:
         wanted, found = (c_char_p * 1)(output.encode()), (c_void_p * 1)()
         buffers = [_int64(array) for array in feed.values()]  # alive until the run is over
         with ExitStack() as stack:
-            tensors = (_kept(stack, self._api, "Value", self._tensor(buffer)) for buffer in buffers)
+            tensors = (self._api.kept(stack, "Value", self._tensor(buffer)) for buffer in buffers)
             values = (c_void_p * len(feed))(*tensors)
             self._api.call("Run", self._session, None, names, values, len(feed), wanted, 1, found)
-            return _numbers(self._api, _kept(stack, self._api, "Value", found[0] or 0), output)
+            return _numbers(self._api, self._api.kept(stack, "Value", found[0] or 0), output)
 
     def _tensor(self, buffer: memoryview) -> int:
         """Return an input that lies in the buffer's own memory."""
@@ -73,11 +74,6 @@ def _int64(array: IntArray) -> memoryview:
     if view.readonly or not view.c_contiguous:
         return memoryview(bytearray(view.tobytes())).cast("q", view.shape or ())
     return view
-
-
-def _kept(stack: ExitStack, api: OrtApi, kind: str, handle: int) -> int:
-    stack.callback(api.release, kind, handle)
-    return handle
 
 
 @contextmanager
@@ -126,8 +122,4 @@ def _numbers(api: OrtApi, value: int, name: str) -> FloatArray:
         api.release("TensorTypeAndShapeInfo", info)
     if kind != _FLOAT:
         raise EngineError(f"output {name!r} is of ONNX element type {kind}, not float32")
-    data = bytearray(prod(shape) * FLOAT_BYTES)
-    if data:
-        source = api.pointer("GetTensorMutableData", value)
-        ctypes.memmove(ctypes.addressof(ctypes.c_char.from_buffer(data)), source, len(data))
-    return floats(data, shape)
+    return floats(copied(api.pointer("GetTensorMutableData", value), prod(shape) * FLOAT_BYTES), shape)

@@ -1,6 +1,6 @@
 """A text on its way: tokens become pieces that may be shown, until one of several ends."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,11 +31,11 @@ class Bounds:
 class Generation:
     """Iterate over it for the pieces of text, none of them empty, or take one ``step`` after the other.
 
-    ``tokens`` are the ids that follow ``prompt``, one computed at a time.
+    ``tokens`` are the ids that follow ``prompt``, one computed at a time; ``close`` ends it before its end.
     """
 
     def __init__(
-        self, prompt: Sequence[int], tokens: Iterator[int], decode: Callable[[list[int]], str], bounds: Bounds
+        self, prompt: Sequence[int], tokens: Generator[int], decode: Callable[[list[int]], str], bounds: Bounds
     ) -> None:
         self.prompt_tokens = len(prompt)
         self.completion_tokens = 0
@@ -54,7 +54,12 @@ class Generation:
             return text
         text += self._stops.add(self._pieces.rest()) + self._stops.rest()
         self.finish_reason = "stop" if ended or self._stops.found else "length"
+        self.close()
         return text
+
+    def close(self) -> None:
+        """Free what the text's tokens are computed from; there are no more of them."""
+        self._tokens.close()
 
     def __iter__(self) -> Iterator[str]:
         while self.finish_reason is None:

@@ -1,21 +1,22 @@
-"""Text generation: tokens by ``tokenizers``, the decode loop by onnxruntime-genai (the extra ``llm``)."""
+"""Text generation: tokens by ``tokenizers``, the decode loop by onnxruntime-genai."""
 
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator as Tokens
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from toolkit.runtime.arrays import FloatArray
-from toolkit.runtime.errors import BundleError, ContextError, TextError, UsageError
+from toolkit.runtime.errors import BundleError, ContextError, EngineError, TextError, UsageError
+from toolkit.runtime.genai import ChatTemplate, DecodeLoop, GenaiModel
 from toolkit.runtime.generation import Bounds, Completion, Generation
 from toolkit.runtime.host import Host, as_host
 from toolkit.runtime.manifest import GENAI_CONFIG, ModelInfo, SessionInfo, TokenizerInfo
 from toolkit.runtime.sampling import Sampling
+from toolkit.runtime.session import in_words, shortened
 from toolkit.runtime.strict import parse
 from toolkit.runtime.tokenization import read_tokenizer
 
@@ -57,11 +58,8 @@ class Generator:
         self._vocabulary = model_info.dimension
         self._tokenizer: Tokenizer = read_tokenizer(tokenizer_json, tokenizer_info)
         self._ends = _end_tokens(folder / GENAI_CONFIG)
-        self._genai = _genai()
-        with _in_words("onnxruntime-genai cannot load the model", folder):
-            config = self._genai.Config(str(folder))
-            config.overlay(json.dumps(_session_options(session_info, as_host(host).thread_count())))
-            self._model = self._genai.Model(config)
+        with in_words("onnxruntime-genai cannot load the model", folder):
+            self._model = GenaiModel(folder, _session_options(session_info, as_host(host).thread_count()))
 
     def generate(self, prompt: str, sampling: Sampling = GREEDY) -> Completion:
         """Return what follows a prompt; TextError for one that the context has no room for."""
@@ -88,11 +86,12 @@ class Generator:
         if not self.chats:
             hint = "give it a prompt to go on from, or take a model that was trained to chat"
             raise UsageError("the model has no chat template", where=self.folder, hint=hint)
-        turns = json.dumps([asdict(message) for message in messages])
+        with in_words("onnxruntime-genai cannot read the chat template", self.folder):
+            template = self._template
         try:
-            text = self._template.apply_chat_template(turns, add_generation_prompt=True)
-        except RuntimeError as error:
-            raise TextError("the model's chat template does not take these messages", got=_short(error)) from None
+            text = template.text([asdict(message) for message in messages])
+        except EngineError as error:
+            raise TextError("the model's chat template does not take these messages", got=shortened(error)) from None
         return self._encode(text, special=False)
 
     @cached_property
@@ -128,15 +127,13 @@ class Generator:
 
     def logits(self, tokens: Sequence[int]) -> FloatArray:
         """Return what the model thinks of the token after each of ``tokens``: float32 ``[len(tokens), vocabulary]``."""
-        with _in_words("the model failed", self.folder):
-            loop = self._loop(tokens, 1, GREEDY)
-            found: FloatArray = loop.get_output("logits")[0].copy()
+        with in_words("the model failed", self.folder), self._loop(tokens, 1, GREEDY) as loop:
+            found: FloatArray = loop.logits()[0]
         return found
 
     @cached_property
-    def _template(self) -> Any:  # noqa: ANN401 - onnxruntime-genai has no types
-        with _in_words("onnxruntime-genai cannot read the chat template", self.folder):
-            return self._genai.Tokenizer(self._model)
+    def _template(self) -> ChatTemplate:
+        return self._model.chat_template()
 
     def _encode(self, text: str, *, special: bool) -> list[int]:
         try:
@@ -147,34 +144,16 @@ class Generator:
     def _decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=True))
 
-    def _tokens(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Iterator[int]:
+    def _tokens(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Tokens[int]:
         """Yield the next tokens, ``count`` of them; BundleError if the model fails."""
-        with _in_words("the model failed", self.folder):
-            loop = self._loop(prompt, count, sampling)
-        for _ in range(count):
-            with _in_words("the model failed", self.folder):
-                loop.generate_next_token()
-                token = int(loop.get_next_tokens()[0])
-            yield token
+        with in_words("the model failed", self.folder), self._loop(prompt, count, sampling) as loop:
+            for _ in range(count):
+                yield loop.next_token()
 
-    def _loop(self, prompt: Sequence[int], count: int, sampling: Sampling) -> Any:  # noqa: ANN401 - no types
+    def _loop(self, prompt: Sequence[int], count: int, sampling: Sampling) -> AbstractContextManager[DecodeLoop]:
         """Return the decode loop after a prompt, with room for so many more tokens."""
-        options = self._genai.GeneratorParams(self._model)
-        options.set_search_options(max_length=len(prompt) + count, **sampling.options(self._vocabulary))
-        loop = self._genai.Generator(self._model, options)
-        loop.append_tokens(list(prompt))
-        return loop
-
-
-def _genai() -> ModuleType:
-    try:
-        import onnxruntime_genai  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        what = "text generation needs the package onnxruntime-genai, which cannot be imported"
-        raise UsageError(what, got=error, hint="pip install 'edgequant[llm]'") from None
-    onnxruntime_genai.disable_telemetry_events()
-    found: ModuleType = onnxruntime_genai
-    return found
+        room = len(prompt) + count
+        return self._model.loop(prompt, {"max_length": room, **sampling.options(self._vocabulary)})
 
 
 def _session_options(session: SessionInfo, threads: int) -> dict[str, object]:
@@ -199,18 +178,3 @@ def _end_tokens(config: Path) -> frozenset[int]:
         expected = "an object model with eos_token_id, a number or several"
         raise BundleError("the settings of onnxruntime-genai cannot be read", where=config, expected=expected)
     return frozenset(every)
-
-
-@contextmanager
-def _in_words(what: str, where: Path) -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        message = _short(error)
-        if "allocate memory" in message or "bad_alloc" in message:
-            raise MemoryError(f"{what}: {message}") from None
-        raise BundleError(what, where=where, got=message) from error
-
-
-def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:500]

@@ -6,12 +6,13 @@ table's end and moves none, and ``GetApi`` gives NULL for a version that the lib
 
 import ctypes
 import os
-from ctypes import POINTER, byref, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_void_p
+from ctypes import POINTER, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_void_p
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from toolkit.runtime.errors import EdgequantError, EngineError
+from toolkit.runtime.c_api import CApi
+from toolkit.runtime.errors import EdgequantError
 
 RELEASE = "1.30"
 """The onnxruntime that pyproject.toml pins; its C API has the number of its minor version."""
@@ -70,39 +71,16 @@ class _ApiBase(ctypes.Structure):
     )
 
 
-class OrtApi:
-    """The functions of one loaded library. ctypes lets go of Python's lock while one of them runs."""
+class OrtApi(CApi):
+    """onnxruntime's C API."""
 
     def __init__(self, table: int) -> None:
         entries = ctypes.cast(table, POINTER(c_void_p))
-        self._functions = {
+        functions = {
             name: ctypes.CFUNCTYPE(_result(name), *arguments)(entries[place])
             for name, (place, arguments) in FUNCTIONS.items()
         }
-
-    def call(self, name: str, *arguments: object) -> None:
-        """Call a function that returns a status; EngineError with onnxruntime's message if it failed."""
-        status = self._functions[name](*arguments)
-        if status:
-            message = self._functions["GetErrorMessage"](status).decode(errors="replace")
-            self._functions["ReleaseStatus"](status)
-            raise EngineError(message)
-
-    def pointer(self, name: str, *arguments: object) -> int:
-        """Call a function whose last argument is a pointer out; return that pointer's value."""
-        out = c_void_p()
-        self.call(name, *arguments, byref(out))
-        return out.value or 0
-
-    def number(self, name: str, *arguments: object) -> int:
-        """Call a function whose last argument is a size_t or an int out (all targets are little-endian); return it."""
-        out = c_size_t()
-        self.call(name, *arguments, byref(out))
-        return out.value
-
-    def release(self, kind: str, handle: int) -> None:
-        """Release an ``Env``, ``Session``, ``Value`` and so on."""
-        self._functions[f"Release{kind}"](handle)
+        super().__init__(functions, "GetErrorMessage", "ReleaseStatus", "Release")
 
     def dimensions(self, info: int) -> tuple[int, ...]:
         """Return a tensor's shape."""

@@ -89,12 +89,17 @@ def open_session(model: bytes | Path, settings: SessionInfo, host: Host) -> Engi
 
 
 @contextmanager
-def in_words(what: str, where: str) -> Iterator[None]:
+def in_words(what: str, where: str | Path) -> Iterator[None]:
     """Turn an engine's failure into a BundleError that begins with ``what``, or into MemoryError."""
     try:
         yield
     except EngineError as error:
-        message = " ".join(str(error).split())
+        message = shortened(error)
         if "allocate memory" in message or "bad_alloc" in message:
             raise MemoryError(f"{what}: {message}") from None
-        raise BundleError(what, where=where, got=message[:500]) from error
+        raise BundleError(what, where=where, got=message) from error
+
+
+def shortened(error: EngineError) -> str:
+    """Return an engine's message on one line, the beginning of a long one."""
+    return " ".join(str(error).split())[:500]

@@ -106,6 +106,7 @@ class Decoder:
                 active.append(job)
                 continue
             if job.generation is not None:
+                job.generation.close()
                 self.told(job.generation.prompt_tokens, job.generation.completion_tokens)
             self._call(self._settle)
 
