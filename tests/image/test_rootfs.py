@@ -75,10 +75,12 @@ def test_the_root_filesystem_of_this_machine_answers(rootfs, tiny_bundle):
     assert "verified: fit to run here" in done.stdout
 
 
-def test_a_runtime_for_text_generation_answers_and_runs_encoders_too(sources, tiny_bundle, tmp_path):
+@pytest.mark.parametrize("kind", ["generation", "slim generation"])
+def test_a_runtime_for_text_generation_answers_and_runs_encoders_too(sources, tiny_bundle, tmp_path, kind):
     root = tmp_path / "root"
     root.mkdir()
-    make_rootfs(HERE, sources, root, "generation")
+    make_rootfs(HERE, sources, root, kind)
+    assert (root / "opt/edgequant/numpy").exists() == (kind == "generation")
     names = {path.name for path in (root / "opt/edgequant/onnxruntime").rglob("*.so*")}
     assert {name.partition(".")[0] for name in names} == {"libonnxruntime"}
     assert not (root / "opt/edgequant/onnxruntime_genai/models").exists()

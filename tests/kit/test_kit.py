@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from tests.kit import VERSION, small_tree
-from tests.runtime.lm import lm_parts
 from tests.runtime.tiny import Parts
 from toolkit.cli import main
 from toolkit.errors import BundleError, UsageError
@@ -90,10 +89,6 @@ def test_what_the_command_refuses(made, tmp_path, capsys):
     assert "the output exists" in capsys.readouterr().err
     assert main(["kit", str(made.folder / "one"), "-o", str(tmp_path / "k"), "--slim", "--wheels-only"]) == 2
     assert main(["kit", str(made.folder / "none"), "-o", str(tmp_path / "k")]) == 2
-    capsys.readouterr()
-    writer = lm_parts().write(tmp_path / "lm")
-    assert main(["kit", str(writer), "-o", str(tmp_path / "k"), "--slim"]) == 2
-    assert "text generation needs numpy" in capsys.readouterr().err
 
 
 def test_the_header_is_the_one_that_the_script_asks_for(made):

@@ -1,5 +1,6 @@
 import io
 import json
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -109,6 +110,16 @@ def test_other_threads_run_while_a_token_is_computed(tmp_path):
         time.sleep(0.001)
         turns += 1
     assert turns > 20  # 3 where the library holds Python's lock
+
+
+def test_the_text_is_the_same_without_numpy(loaded, bundle):
+    code = (
+        "import sys; sys.modules['numpy'] = None; from toolkit.runtime import load; loaded = load(sys.argv[1]); "
+        "print(loaded.generate(sys.argv[2]).text, loaded.logits([1, 5]).tobytes().hex(), sep='\\n')"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, str(bundle), PROMPT]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [REST, loaded.logits([1, 5]).tobytes().hex()]
 
 
 def test_a_chat_is_written_by_the_models_template(loaded):

@@ -49,13 +49,13 @@ def read_shipped(folder: Path) -> Shipped:
 
 def runtime_kind(bundles: Iterable[AnyBundle], *, slim: bool) -> Kind:
     """Return what a runtime for these bundles is; UsageError where it has to work with arrays without numpy."""
-    of_arrays = {"text-generation": "a bundle for text generation", "tensors": "a bundle whose model takes arrays"}
     tasks = {bundle.manifest.task: bundle.folder for bundle in bundles}
-    needy = next((task for task in of_arrays if task in tasks), None)
-    if needy and slim:
-        what = f"{of_arrays[needy]} needs numpy, which --slim leaves out"
-        raise UsageError(what, where=tasks[needy], hint="leave --slim away, or slim = true in a stack")
-    return "generation" if "text-generation" in tasks else "slim" if slim else "standard"
+    if slim and "tensors" in tasks:
+        what = "a bundle whose model takes arrays needs numpy, which --slim leaves out"
+        raise UsageError(what, where=tasks["tensors"], hint="leave --slim away, or slim = true in a stack")
+    if "text-generation" in tasks:
+        return "slim generation" if slim else "generation"
+    return "slim" if slim else "standard"
 
 
 def place(

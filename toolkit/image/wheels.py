@@ -16,9 +16,14 @@ from toolkit.image.store import Store
 
 ENGINE, NUMPY, GENAI = "onnxruntime", "numpy", "onnxruntime-genai"
 NAMES = (NUMPY, ENGINE, GENAI, "tokenizers", "h11")
-Kind = Literal["standard", "slim", "generation"]
-"""What a runtime is for: encoders, the same without numpy, or text generation too."""
-_WITHOUT: Mapping[Kind, tuple[str, ...]] = {"standard": (GENAI,), "slim": (NUMPY, GENAI), "generation": ()}
+Kind = Literal["standard", "slim", "generation", "slim generation"]
+"""What a runtime is for: encoders, or text generation too; slim is without numpy."""
+_WITHOUT: Mapping[Kind, tuple[str, ...]] = {
+    "standard": (GENAI,),
+    "slim": (NUMPY, GENAI),
+    "generation": (),
+    "slim generation": (NUMPY,),
+}
 _HINT = "wheels are downloaded by pip as this host has set it up; --wheelhouse takes them from a folder"
 
 
