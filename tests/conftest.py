@@ -2,12 +2,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import toolkit
 from toolkit.isa.masked import masked, why_not_masked
 from toolkit.isa.place import Place
 
 ROOT = Path(toolkit.__file__).parent.parent
+
+# The same examples everywhere, however slow the machine is.
+settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

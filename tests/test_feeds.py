@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.models import as_encoded
@@ -12,7 +12,6 @@ SENTENCES = st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=9), max_s
 
 
 @given(SENTENCES, st.integers(1, 30))
-@settings(deadline=None)
 def test_every_sentence_is_fed_once_whole_and_without_padding(sentences, max_tokens):
     feeds = equal_length_feeds(as_encoded(sentences), INPUTS, max_tokens)
     fed = [row.tolist() for feed in feeds for row in feed["input_ids"]]

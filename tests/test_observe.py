@@ -2,7 +2,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -46,7 +46,6 @@ def test_extremes_are_those_of_all_tokens_at_once():
     hnp.arrays(np.float32, (23, 3), elements=st.floats(width=32, allow_nan=False, allow_infinity=False)),
     st.lists(st.integers(1, 22), max_size=6).map(sorted),
 )
-@settings(deadline=None)
 def test_streaming_gives_what_all_at_once_gives(values, cuts):
     parts = [part for part in np.split(values, cuts) if len(part)]
     found, whole = accumulate(parts), accumulate([values])

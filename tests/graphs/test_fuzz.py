@@ -102,7 +102,7 @@ def apply(net, x, step):  # noqa: C901, PLR0911, PLR0912 - a table of small grap
     return net.add("Loop", net.constant(np.array(2, np.int64)), net.constant(np.array(True)), x, body=body)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(
     steps=st.lists(st.sampled_from(STEPS), min_size=1, max_size=6),
     dynamic=st.booleans(),
