@@ -1,14 +1,12 @@
 """Folders and files that are there whole or not at all: written beside, synced, then renamed."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from toolkit.errors import UsageError
-from toolkit.runtime.unpacking import sync
+from toolkit.runtime.unpacking import beside, sync
 
 BUNDLE_MARK = "manifest.json"
 
@@ -35,9 +33,9 @@ def refuse_existing(out: Path, *, replace: bool, mark: str = BUNDLE_MARK) -> Non
 @contextmanager
 def whole_folder(out: Path, *, replace: bool) -> Iterator[Path]:
     """Yield an empty folder beside ``out`` that gets its name when the block ends well, and goes away when not."""
-    with whole_tree(out, replace=replace) as beside:
-        yield beside
-        for path in beside.iterdir():
+    with whole_tree(out, replace=replace) as partial:
+        yield partial
+        for path in partial.iterdir():
             path.chmod(0o644)
             sync(path)
 
@@ -46,32 +44,26 @@ def whole_folder(out: Path, *, replace: bool) -> Iterator[Path]:
 def whole_tree(out: Path, *, replace: bool, mark: str = BUNDLE_MARK) -> Iterator[Path]:
     """Do as ``whole_folder``, for folders in folders and links: what lies inside keeps its modes."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
-    try:
-        yield beside
-        beside.chmod(0o755)
-        sync(beside)
+    with beside(out) as partial:
+        partial.mkdir(0o700)
+        yield partial
+        partial.chmod(0o755)
+        sync(partial)
         refuse_existing(out, replace=replace, mark=mark)
-        _rename(beside, out)
+        _rename(partial, out)
         sync(out.parent)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 @contextmanager
 def whole_file(out: Path) -> Iterator[Path]:
     """Yield a path beside ``out`` to write to; it gets the name when the block ends well, and goes away when not."""
-    handle, name = tempfile.mkstemp(prefix=f".{out.name}.partial-", dir=out.parent)
-    os.close(handle)
-    beside = Path(name)
-    try:
-        yield beside
-        beside.chmod(0o644)
-        sync(beside)
-        beside.replace(out)
+    with beside(out) as partial:
+        partial.touch(0o600, exist_ok=False)
+        yield partial
+        partial.chmod(0o644)
+        sync(partial)
+        partial.replace(out)
         sync(out.parent)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _require_folder(out: Path) -> None:
@@ -80,15 +72,15 @@ def _require_folder(out: Path) -> None:
         raise UsageError("the output cannot lie in a file", where=out, got=f"{above} is a file", hint="name a folder")
 
 
-def _rename(beside: Path, out: Path) -> None:
+def _rename(partial: Path, out: Path) -> None:
     if not os.path.lexists(out):
-        beside.rename(out)
+        partial.rename(out)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
-    try:
-        out.rename(old / out.name)
-        beside.rename(out)
-    finally:
-        if not os.path.lexists(out):  # an error or a signal came between the two: what stood there comes back
-            (old / out.name).rename(out)
-        shutil.rmtree(old, ignore_errors=True)
+    with beside(out) as old:
+        old.mkdir(0o700)
+        try:
+            out.rename(old / out.name)
+            partial.rename(out)
+        finally:
+            if not os.path.lexists(out):  # an error or a signal came between the two: what stood there comes back
+                (old / out.name).rename(out)

@@ -1,7 +1,7 @@
 import pytest
 
 from toolkit.isa.cpu_models import cpu_model
-from toolkit.isa.front import into_place, make_front
+from toolkit.isa.front import made_once, make_front
 
 
 @pytest.fixture
@@ -38,9 +38,9 @@ def test_a_front_is_made_once_for_each_model(root, tmp_path):
 
 
 def test_where_another_process_was_faster_its_folder_stays(tmp_path):
-    for name in ("beside", "there"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / name).touch()
-    into_place(tmp_path / "beside", tmp_path / "there")
+    with made_once(tmp_path / "there") as partial:
+        (partial / "late").touch()
+        (tmp_path / "there").mkdir()
+        (tmp_path / "there/there").touch()
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
     assert (tmp_path / "there/there").exists()

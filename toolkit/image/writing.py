@@ -2,7 +2,6 @@
 
 import os
 import re
-import tempfile
 from pathlib import Path
 
 from toolkit.atomic import refuse_existing, whole_file, whole_tree
@@ -10,6 +9,7 @@ from toolkit.errors import UsageError
 from toolkit.image.building import Order, build_image
 from toolkit.image.layout import write_archive
 from toolkit.progress import Track, silent
+from toolkit.runtime.unpacking import beside
 
 MARK = "oci-layout"
 ARCHIVE = ".tar"
@@ -27,13 +27,13 @@ def write_image(order: Order, out: Path, track: Track = silent, *, replace: bool
     """Build an image and write it to ``out``: an OCI layout's folder, or FILE.tar."""
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ARCHIVE:
-        beside_it = tempfile.TemporaryDirectory(prefix=f".{out.name}.partial-", dir=out.parent)
-        with whole_file(out) as beside, beside_it as folder:
-            build_image(order, Path(folder), track)
-            write_archive(Path(folder), beside)
+        with whole_file(out) as partial, beside(out) as folder:
+            folder.mkdir()
+            build_image(order, folder, track)
+            write_archive(folder, partial)
         return
-    with whole_tree(out, replace=replace, mark=MARK) as beside:
-        build_image(order, beside, track)
+    with whole_tree(out, replace=replace, mark=MARK) as partial:
+        build_image(order, partial, track)
 
 
 def image_name(text: str) -> str:

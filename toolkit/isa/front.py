@@ -6,12 +6,13 @@ reads, and this ``toolkit``, so that what is tested is what is here.
 """
 
 import hashlib
-import shutil
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import toolkit
 from toolkit.isa.cpu_models import CpuModel
+from toolkit.runtime.unpacking import beside
 
 TOOLKIT = "edgequant"
 # Of the machine, not of the image: absent in the front, so that the host's are seen.
@@ -25,23 +26,25 @@ def make_front(root: Path, model: CpuModel, cache: Path) -> Path:
     facts = "\n".join((str(root.resolve()), str(package), model.cpuinfo()))
     front = cache / "fronts" / f"{model.name}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"
     if not front.is_dir():
-        front.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{front.name}.partial-", dir=front.parent))
-        _fill(beside, root.resolve(), model)
-        (beside / TOOLKIT).mkdir()
-        (beside / TOOLKIT / "toolkit").symlink_to(package)
-        into_place(beside, front)
+        with made_once(front) as partial:
+            _fill(partial, root.resolve(), model)
+            (partial / TOOLKIT).mkdir()
+            (partial / TOOLKIT / "toolkit").symlink_to(package)
     return front
 
 
-def into_place(beside: Path, folder: Path) -> None:
-    """Give a finished folder its name; where another process was faster, that one's stays."""
-    try:
-        beside.rename(folder)
-    except OSError:
-        shutil.rmtree(beside)
-        if not folder.is_dir():
-            raise
+@contextmanager
+def made_once(folder: Path) -> Iterator[Path]:
+    """Give an empty folder that gets its name in the end; where another process was faster, that one's stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with beside(folder) as partial:
+        partial.mkdir()
+        yield partial
+        try:
+            partial.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
 
 
 def _fill(front: Path, root: Path, model: CpuModel) -> None:

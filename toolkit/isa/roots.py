@@ -1,8 +1,6 @@
 """The root filesystems that emulation runs in: those of edgequant's images, made once and kept in the user's cache."""
 
 import hashlib
-import shutil
-import tempfile
 from pathlib import Path
 
 from toolkit.image import prune
@@ -10,7 +8,7 @@ from toolkit.image.lock import SHIPPED
 from toolkit.image.platforms import PLATFORMS
 from toolkit.image.rootfs import Sources, make_rootfs
 from toolkit.image.wheels import Kind
-from toolkit.isa.front import into_place
+from toolkit.isa.front import made_once
 from toolkit.progress import Track, silent
 
 
@@ -27,14 +25,8 @@ def root_for(architecture: str, cache: Path, track: Track = silent, kind: Kind =
     """
     root = root_path(architecture, cache, kind)
     if not root.is_dir():
-        root.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{root.name}.partial-", dir=root.parent))
-        try:
+        with made_once(root) as partial:
             platform = next(each for each in PLATFORMS.values() if each.target == architecture)
             for each in track([platform], f"fetch {platform.name}'s root filesystem", 1):
-                make_rootfs(each, Sources(cache / "image"), beside, kind)
-            beside.chmod(0o755)
-            into_place(beside, root)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+                make_rootfs(each, Sources(cache / "image"), partial, kind)
     return root

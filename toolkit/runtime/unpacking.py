@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import os
 import shutil
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,18 +40,31 @@ def unpack_from(source: Source, where: object, out: Path, public_key: bytes | No
     if os.path.lexists(out):
         raise UsageError("the output exists", where=out, hint="choose another name, or remove it yourself")
     out.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
-    try:
-        manifest = _Bundle(
-            TarStream(source, Limits(_MANIFEST_BYTES + _PER_ENTRY, 1), where), beside, public_key
-        ).unpack()
-        beside.chmod(0o755)
-        sync(beside)
-        beside.rename(out)
+    with beside(out) as partial:
+        partial.mkdir(0o700)
+        tar = TarStream(source, Limits(_MANIFEST_BYTES + _PER_ENTRY, 1), where)
+        manifest = _Bundle(tar, partial, public_key).unpack()
+        partial.chmod(0o755)
+        sync(partial)
+        partial.rename(out)
         sync(out.parent)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return manifest
+
+
+@contextmanager
+def beside(out: Path) -> Iterator[Path]:
+    """Give a new path beside ``out`` for what becomes it; what is still there in the end goes away.
+
+    The name is chosen before there is anything, so that a signal that unwinds leaves nothing.
+    """
+    partial = out.parent / f".{out.name}.partial-{os.urandom(6).hex()}"
+    try:
+        yield partial
+    finally:
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
