@@ -135,6 +135,16 @@ def test_another_python_finds_this_toolkit_and_nothing_else_of_here(tmp_path):
     assert str(Path(sys.prefix)) not in packages
 
 
+def test_what_runs_in_another_python_needs_nothing_but_numpy(tmp_path):
+    """Not all of them have what edgequant itself needs: NNCF's has no onnx_ir."""
+    ours = ("datasets", "h11", "onnx", "onnx_ir", "onnxruntime", "onnxscript", "pydantic", "rich", "tokenizers")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({ours}))\n"
+        "import toolkit.engines.building, toolkit.engines.serving; print('fine')"
+    )
+    assert run(calling.interpreter(None, tmp_path), ("-P", "-c", code)).stdout == b"fine\n"
+
+
 def test_a_python_is_named_for_an_engine_or_its_family():
     named = {"neural-compressor": Path("a"), "onnxruntime-dynamic": Path("b")}
     assert python_of("neural-compressor-dynamic", named) == Path("a")

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 
-from toolkit.compare.serving import send
 from toolkit.engines.catalog import Runner
+from toolkit.engines.serving import send
 from toolkit.isa.packing import Arrays, unpack
 from toolkit.isa.place import Place
 from toolkit.runtime.arrays import FloatArray, IntArray
@@ -22,7 +22,7 @@ from toolkit.runtime.manifest import SessionInfo
 # What a library prints must not stand between two answers.
 _RUN = (
     "import os, sys; out = os.fdopen(os.dup(1), 'wb'); os.dup2(2, 1); "
-    "from toolkit.compare.serving import serve; serve(sys.stdin.buffer, out)"
+    "from toolkit.engines.serving import serve; serve(sys.stdin.buffer, out)"
 )
 
 
