@@ -144,7 +144,7 @@ stack: $(VENV)/.dev ## prepare docs/stack.toml on real weights without a hub, an
 
 .PHONY: clean
 clean: ## remove environments and caches; out/ stays
-	@rm -rf .venv .venv-parity .venv-engines build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-parity .venv-engines .venv-llm build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 define NEW_VENV
