@@ -81,6 +81,21 @@ def test_a_bundle_is_replaced_whole(tmp_path):
     assert (out / "manifest.json").read_text() == "new"
 
 
+def test_what_cannot_come_back_is_not_removed(tmp_path, monkeypatch):
+    bundle(tmp_path / "b", "old")
+    rename = Path.rename
+
+    def once(path, to):
+        if not (tmp_path / "b").exists():
+            raise KeyboardInterrupt  # between the two renames, and again when the old one shall come back
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", once)
+    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "b", replace=True) as beside:
+        (beside / "manifest.json").write_text("new")
+    assert [path.read_text() for path in tmp_path.glob(".b.partial-*/b/manifest.json")] == ["old"]
+
+
 def test_what_came_in_the_meantime_is_not_overwritten(tmp_path):
     def build():
         with whole_folder(tmp_path / "b", replace=False) as beside:

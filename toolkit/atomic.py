@@ -1,12 +1,13 @@
 """Folders and files that are there whole or not at all: written beside, synced, then renamed."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from toolkit.errors import UsageError
-from toolkit.runtime.unpacking import beside, sync
+from toolkit.runtime.unpacking import beside, name_beside, sync
 
 BUNDLE_MARK = "manifest.json"
 
@@ -76,11 +77,12 @@ def _rename(partial: Path, out: Path) -> None:
     if not os.path.lexists(out):
         partial.rename(out)
         return
-    with beside(out) as old:
+    old = name_beside(out)
+    try:
         old.mkdir(0o700)
-        try:
-            out.rename(old / out.name)
-            partial.rename(out)
-        finally:
-            if not os.path.lexists(out):  # an error or a signal came between the two: what stood there comes back
-                (old / out.name).rename(out)
+        out.rename(old / out.name)
+        partial.rename(out)
+    finally:
+        if not os.path.lexists(out):  # an error or a signal came between the two: what stood there comes back
+            (old / out.name).rename(out)
+        shutil.rmtree(old, ignore_errors=True)  # not where it could not come back

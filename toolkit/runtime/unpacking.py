@@ -51,13 +51,15 @@ def unpack_from(source: Source, where: object, out: Path, public_key: bytes | No
     return manifest
 
 
+def name_beside(out: Path) -> Path:
+    """Return a new path beside ``out``, chosen before anything is there: a signal that unwinds then leaves nothing."""
+    return out.parent / f".{out.name}.partial-{os.urandom(6).hex()}"
+
+
 @contextmanager
 def beside(out: Path) -> Iterator[Path]:
-    """Give a new path beside ``out`` for what becomes it; what is still there in the end goes away.
-
-    The name is chosen before there is anything, so that a signal that unwinds leaves nothing.
-    """
-    partial = out.parent / f".{out.name}.partial-{os.urandom(6).hex()}"
+    """Give a new path beside ``out`` for what becomes it; what is still there in the end goes away."""
+    partial = name_beside(out)
     try:
         yield partial
     finally:
