@@ -86,10 +86,8 @@ class Generator:
         if not self.chats:
             hint = "give it a prompt to go on from, or take a model that was trained to chat"
             raise UsageError("the model has no chat template", where=self.folder, hint=hint)
-        with in_words("onnxruntime-genai cannot read the chat template", self.folder):
-            template = self._template
         try:
-            text = template.text([asdict(message) for message in messages])
+            text = self._template.text([asdict(message) for message in messages])
         except EngineError as error:
             raise TextError("the model's chat template does not take these messages", got=shortened(error)) from None
         return self._encode(text, special=False)
@@ -133,7 +131,8 @@ class Generator:
 
     @cached_property
     def _template(self) -> ChatTemplate:
-        return self._model.chat_template()
+        with in_words("onnxruntime-genai cannot read the chat template", self.folder):
+            return self._model.chat_template()
 
     def _encode(self, text: str, *, special: bool) -> list[int]:
         try:
